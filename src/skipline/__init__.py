@@ -1,0 +1,71 @@
+"""Train residual networks on anyone's images, and see with measurements why they train.
+
+    import skipline
+
+    trained = skipline.train("photos/")                 # a run folder with bundle and report
+    bundle = skipline.load(trained.run.bundle)
+    bundle.predict(["holiday.jpg"])[0].class_name
+
+Names are imported when they are first used, so that `import skipline` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skipline.api import Trained, resume, train
+    from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
+    from skipline.bundle import load_bundle as load
+    from skipline.data import open_source
+    from skipline.models import cost, create
+    from skipline.training import Observer, Recipe, named_recipe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bundle",
+    "Evaluation",
+    "Observer",
+    "Prediction",
+    "Recipe",
+    "Trained",
+    "cost",
+    "create",
+    "evaluate",
+    "load",
+    "named_recipe",
+    "open_source",
+    "resume",
+    "train",
+]
+
+_HOMES = {
+    "Bundle": "skipline.bundle",
+    "Evaluation": "skipline.bundle",
+    "Observer": "skipline.training",
+    "Prediction": "skipline.bundle",
+    "Recipe": "skipline.training",
+    "Trained": "skipline.api",
+    "cost": "skipline.models",
+    "create": "skipline.models",
+    "evaluate": "skipline.bundle",
+    "load": "skipline.bundle:load_bundle",
+    "open_source": "skipline.data",
+    "named_recipe": "skipline.training",
+    "resume": "skipline.api",
+    "train": "skipline.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skipline' has no attribute '{name}'")
+    from importlib import import_module
+
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,271 @@
+"""The main job as Python functions; the command line and notebooks call these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skipline import models
+from skipline.data import Dataset, Progress, silent
+from skipline.errors import DownloadError
+from skipline.report import write_report
+from skipline.training import (
+    NAMED,
+    Observer,
+    Plan,
+    Recipe,
+    RunResult,
+    changed,
+    default_choice,
+    named_recipe,
+    open_plan_source,
+    read_recipe,
+    remove_run,
+    resume_run,
+    start_run,
+    usable_threads,
+    wanted_side,
+)
+from skipline.training.pretrained import weights_file
+from skipline.training.run import Say, quiet
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` and `resume` give back.
+
+    Attributes:
+        run: the run of the network asked for.
+        twin: the run of its plain twin, where one was asked for and reached.
+        report: the page that shows both, or None when interrupted.
+    """
+
+    run: RunResult
+    twin: RunResult | None
+    report: Path | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether something is left to resume."""
+        return self.report is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `skipline train --json` prints."""
+        return {
+            **_run_json(self.run),
+            "report": None if self.report is None else str(self.report),
+            "twin": None if self.twin is None else _run_json(self.twin),
+            "findings": [],
+        }
+
+
+def train(
+    source: str | Path,
+    model: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    settings: Sequence[str] = (),
+    shortcut: str | None = None,
+    weights: str | None = None,
+    twin: bool = False,
+    threads: int | None = None,
+    data_root: str | Path | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> Trained:
+    """Train a network on images, evaluate it, and write a run folder with bundle and report.
+
+    Args:
+        source: "digits", "cifar10", "cifar100", or a folder, .tar or .parquet of labelled images.
+        model: catalogue name; None chooses by the size of the images.
+        recipe: a name, a TOML file or a `Recipe`; None chooses by the size of the images and by whether
+            trained weights are to be had.
+        epochs: instead of the recipe's.
+        seed: of initialisation, order, augmentation and split.
+        out: the run folder; None takes the next free runs/NAME-N.
+        settings: `key=value` texts that change single keys of the recipe.
+        shortcut: "A", "B", "C" or "none" instead of the model's own.
+        weights: trained weights to start from, as `Finetune.weights`.
+        twin: train the plain twin as well.
+        threads: of PyTorch; None takes one a core.
+        data_root: where downloads are looked for and put.
+        strict: a corrupt image ends the run.
+        overwrite: delete an earlier run in `out`.
+        observers: attached to the training loop.
+        progress: shows long work.
+        say: told what was decided, as (topic, sentence).
+
+    Returns:
+        The runs and the report.
+
+    Raises:
+        InputError: any mistake in the arguments, before anything is written.
+    """
+    given = _given_recipe(recipe, [*settings, *_weights_setting(weights)], epochs)
+    options: dict[str, Any] = {} if shortcut is None else {"shortcut": shortcut}
+    if model is not None:
+        with torch.device("meta"):  # a wrong name or option is told before anything is decoded
+            models.create(model, **options)
+    plan = Plan(  # what the user left open is provisional until the images are known
+        source=_absolute(source),
+        model=model or "resnet20",
+        recipe=given or Recipe(),
+        options=options,
+        seed=seed,
+        threads=usable_threads(threads),
+        data_root=None if data_root is None else str(Path(data_root).resolve()),
+        strict=strict,
+        twin=twin,
+    )
+    dataset = open_plan_source(plan, progress)
+    _say_dataset(dataset, seed, say)
+    if given is None or model is None:
+        at_hand = weights is not None or (given is None and _imagenet_at_hand(dataset, model, progress, say))
+        default_model, default_recipe = default_choice(dataset, at_hand)
+        given = given or _given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
+        assert given is not None
+        plan = replace(plan, model=model or default_model, recipe=given)
+        if wanted_side(plan) not in (None, dataset.train.images.shape[1]):
+            dataset = open_plan_source(plan, progress)
+    folder = Path(out) if out is not None else free_run_folder(source)
+    if twin:
+        plan.twin_plan()  # a network without a twin is told now, not after the first run
+    if overwrite:
+        remove_run(folder)
+    run = start_run(plan, folder, dataset, observers=observers, progress=progress, say=say)
+    return _with_twin(run, dataset, observers, progress, say)
+
+
+def resume(
+    folder: str | Path, *, observers: Sequence[Observer] = (), progress: Progress = silent, say: Say = quiet
+) -> Trained:
+    """Go on with an interrupted run and its twin, bit for bit as if nothing had happened.
+
+    Args:
+        folder: the run folder.
+        observers: attached to the training loop.
+        progress: shows long work.
+        say: told what was decided, as (topic, sentence).
+
+    Returns:
+        The runs and the report.
+
+    Raises:
+        InputError: no run there, or its source has changed since.
+    """
+    run = resume_run(Path(folder), observers=observers, progress=progress, say=say)
+    return _with_twin(run, None, observers, progress, say)
+
+
+def _with_twin(
+    run: RunResult, dataset: Dataset | None, observers: Sequence[Observer], progress: Progress, say: Say
+) -> Trained:
+    if run.test is None:
+        return Trained(run, None, None)
+    plan = Plan.read(run.folder / "recipe.toml")
+    twin = None
+    if plan.twin:
+        folder = run.folder / "twin"
+        say("twin", "the same layers without the additions, same data order and recipe")
+        if (folder / "recipe.toml").exists():
+            twin = resume_run(folder, observers=observers, progress=progress, say=say)
+        else:
+            dataset = dataset or open_plan_source(plan, progress)
+            twin = start_run(
+                plan.twin_plan(), folder, dataset, observers=observers, progress=progress, say=say
+            )
+        if twin.test is None:
+            return Trained(run, twin, None)
+    return Trained(run, twin, write_report(run.folder))
+
+
+def _given_recipe(
+    given: str | Path | Recipe | None, settings: Sequence[str], epochs: int | None
+) -> Recipe | None:
+    """The recipe asked for with its changes, or None where it is to be chosen once the images are known."""
+    if given is None:
+        changed(Recipe(), settings, epochs=epochs)  # mistakes are told now, whatever the choice will be
+        return None
+    if isinstance(given, Recipe):
+        base = given
+    elif str(given) in NAMED or Path(given).suffix != ".toml":
+        base = named_recipe(str(given))
+    else:
+        base = read_recipe(Path(given))
+    return changed(base, settings, epochs=epochs)
+
+
+def _weights_setting(weights: str | None) -> list[str]:
+    return [] if weights is None else [f"finetune.weights={weights}"]
+
+
+def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, say: Say) -> bool:
+    """Whether resnet18's ImageNet weights are here or can be fetched; only photos are worth asking for."""
+    if not dataset.photographic or model not in (None, "resnet18"):
+        return False
+    try:
+        weights_file("torchvision", "resnet18", progress)
+    except DownloadError as error:
+        say("weights", f"{error}. Without them the network learns from scratch")
+        return False
+    return True
+
+
+def _say_dataset(dataset: Dataset, seed: int, say: Say) -> None:
+    total = (
+        len(dataset.train)
+        + len(dataset.test)
+        + (0 if dataset.validation is None else len(dataset.validation))
+    )
+    parts = [f"{total:,} images, {len(dataset.classes)} classes"]
+    if dataset.problems:
+        files = "file" if len(dataset.problems) == 1 else "files"
+        parts.append(f"{len(dataset.problems)} unreadable {files} left out (named in the run)")
+    held_out = f"{len(dataset.train):,} train / {len(dataset.test):,} test"
+    if dataset.validation is not None:
+        held_out += f" / {len(dataset.validation):,} validation"
+    channels, height, width = dataset.train.shape
+    say(dataset.name, ", ".join([*parts, f"{height} x {width} x {channels}", held_out, f"seed {seed}"]))
+    for note in dataset.notes:
+        say("", note)
+    for problem in dataset.problems[:3]:
+        say("", f"left out {problem.file}: {problem.reason}")
+
+
+def free_run_folder(source: str | Path) -> Path:
+    """The next runs/NAME-N that does not exist yet, NAME being the source's."""
+    path = Path(source)
+    name = path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet") else path.resolve().name
+    number = 1
+    while (folder := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return folder
+
+
+def _absolute(source: str | Path) -> str:
+    """A path survives a change of the working folder; a name such as "digits" stays one."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else str(source)
+
+
+def _run_json(run: RunResult) -> dict[str, Any]:
+    return {
+        "run": str(run.folder),
+        "bundle": str(run.bundle),
+        "status": run.status,
+        "epochs": run.epochs,
+        "seconds": round(run.seconds, 3),
+        "images_per_second": round(run.images_per_second, 1),
+        "train": None if run.train is None else vars(run.train),
+        "test": None if run.test is None else vars(run.test),
+    }

@@ -1,0 +1,30 @@
+"""What a finished run leaves behind: a folder to ship, and what can be done with it."""
+
+from skipline.bundle.bundle import Bundle
+from skipline.bundle.classes import match_classes
+from skipline.bundle.evaluation import ClassScore, Evaluation, evaluate, score
+from skipline.bundle.foreign import LoadedWeights, load_foreign
+from skipline.bundle.inference import PRECISIONS, TEST_TIME_AUGMENTATIONS, logits_of
+from skipline.bundle.inputs import ImageInput
+from skipline.bundle.loading import find_bundle, load_bundle
+from skipline.bundle.prediction import Prediction
+from skipline.bundle.saving import save_bundle
+
+__all__ = [
+    "PRECISIONS",
+    "TEST_TIME_AUGMENTATIONS",
+    "Bundle",
+    "ClassScore",
+    "Evaluation",
+    "ImageInput",
+    "LoadedWeights",
+    "Prediction",
+    "evaluate",
+    "find_bundle",
+    "load_bundle",
+    "load_foreign",
+    "logits_of",
+    "match_classes",
+    "save_bundle",
+    "score",
+]

@@ -1,0 +1,112 @@
+"""Reading a bundle that anyone may have made: nothing is executed, sizes are checked before allocating."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from skipline.bundle.bundle import Bundle
+from skipline.bundle.manifest import Manifest, read_manifest
+from skipline.bundle.mismatch import describe_mismatch
+from skipline.bundle.saving import MANIFEST, WEIGHTS, previous
+from skipline.errors import InputError, SkiplineError, WeightsError
+from skipline.models import create
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Read a bundle.
+
+    Args:
+        path: a bundle folder, or a run folder that holds one as `bundle/`.
+
+    Returns:
+        The bundle, its network on the CPU in evaluation mode and channels-last in memory.
+
+    Raises:
+        InputError: there is no bundle.
+        WeightsError: `bundle.json` or the weights are damaged, impossible, of another format version, or do
+            not fit each other. Nothing is half-loaded.
+    """
+    folder = find_bundle(Path(path))
+    manifest = read_manifest(folder / MANIFEST)
+    file = folder / WEIGHTS
+    arrived = _read_shapes(file)
+    network = _create(manifest, folder / MANIFEST)
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    if difference := describe_mismatch(expected, arrived):
+        raise WeightsError(
+            f"{file} does not fit {manifest.model.name} as {MANIFEST} describes it: {difference}. "
+            "Save the bundle again from the run it came from"
+        )
+    dtypes = {key: value.dtype for key, value in network.state_dict().items()}
+    tensors = {key: value.to(dtypes[key]) for key, value in _read_tensors(file).items()}
+    network.load_state_dict(tensors, assign=True)
+    return Bundle(
+        name=manifest.model.name,
+        network=network.eval().to(memory_format=torch.channels_last),
+        classes=tuple(manifest.classes),
+        preprocessing=manifest.image_preprocessing(),
+        metrics=dict(manifest.metrics),
+        provenance=dict(manifest.provenance),
+    )
+
+
+def find_bundle(path: Path) -> Path:
+    """The bundle folder that `path` is or holds.
+
+    Raises:
+        InputError: there is none; the message tells what stands there instead.
+    """
+    for folder in (path, path / "bundle"):
+        for place in (folder, previous(folder.absolute())):
+            if (place / MANIFEST).is_file():
+                return place
+    wanted = f"Expected a bundle (a folder with {MANIFEST} and {WEIGHTS}) or a run that holds one as bundle/"
+    if not path.exists():
+        raise InputError(f"no such bundle or run '{path}'. {wanted}")
+    if path.is_file():
+        raise InputError(
+            f"'{path}' is a file. {wanted}; a bare file of weights has neither class names nor preprocessing"
+        )
+    if (path / "last.ckpt").exists() or (path / "events.jsonl").exists():
+        raise InputError(
+            f"the run '{path}' has no bundle yet: it is written when training ends; finish the run first"
+        )
+    raise InputError(f"no bundle in '{path}'. {wanted}")
+
+
+def _read_shapes(file: Path) -> Shapes:
+    """Names and shapes from the header alone; no tensor is read."""
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"cannot read {file}: {error}. Expected a whole safetensors file: copy the bundle again"
+        ) from error
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    with safe_open(file, framework="pt") as tensors:
+        # A copy, since the tensors themselves are windows on a file that anyone may change.
+        return {key: tensors.get_tensor(key).clone() for key in tensors.keys()}  # noqa: SIM118
+
+
+def _create(manifest: Manifest, file: Path) -> nn.Module:
+    """The network without memory for its weights, so that absurd sizes cost nothing."""
+    options: dict[str, Any] = manifest.options()
+    try:
+        with torch.device("meta"):
+            return create(manifest.model.name, **options)
+    except SkiplineError as error:
+        raise WeightsError(f"{file} describes a network that cannot be made: {error}") from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise WeightsError(
+            f"{file} describes a network that cannot be made: {manifest.model.name} with {options}: {error}"
+        ) from error

@@ -1,0 +1,118 @@
+"""What `bundle.json` may hold. The file comes from anywhere, so every value is checked before it is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from skipline.data import Preprocessing
+from skipline.errors import WeightsError
+
+FORMAT = 1
+LARGEST_FILE = 16 * 2**20  # bytes; 100,000 class names and a long provenance fit
+MOST_CLASSES = 100_000
+MOST_CHANNELS = 64
+LARGEST_SIDE = 4096  # pixels
+
+_Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Model(_Part):
+    name: _Name
+    options: dict[str, JsonValue]
+
+
+class _Preprocessing(_Part):
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
+    stored: Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+    side: Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+    mean: list[float]
+    std: list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def _agree(self) -> _Preprocessing:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} values, one a channel")
+        if self.side > self.stored:
+            raise ValueError(f"side {self.side} is larger than stored {self.stored}")
+        return self
+
+
+class Manifest(_Part):
+    """The content of `bundle.json`, format 1; unknown keys are ignored, so that others can add some."""
+
+    format: int
+    model: _Model
+    classes: Annotated[list[_Name], Field(min_length=1, max_length=MOST_CLASSES)]
+    preprocessing: _Preprocessing
+    metrics: dict[str, JsonValue] = {}
+    provenance: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Manifest:
+        if len(set(self.classes)) != len(self.classes):
+            twice = [name for name, count in Counter(self.classes).items() if count > 1]
+            raise ValueError(f"class names must differ; named twice: {', '.join(twice[:5])}")
+        for option, count in (("classes", len(self.classes)), ("channels", self.preprocessing.channels)):
+            given = self.model.options.get(option, count)
+            if given != count:
+                raise ValueError(f"the model has {option}={given}, but classes and preprocessing say {count}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The model's options with classes and channels, which decide how much is allocated, filled in."""
+        return {**self.model.options, "classes": len(self.classes), "channels": self.preprocessing.channels}
+
+    def image_preprocessing(self) -> Preprocessing:
+        """The preprocessing as the type that does it."""
+        return Preprocessing.from_json(self.preprocessing.model_dump())
+
+
+class _Version(BaseModel):
+    model_config = ConfigDict(strict=True)
+    format: int
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Read and check a `bundle.json`.
+
+    Args:
+        file: the file, at most 16 MiB.
+
+    Raises:
+        WeightsError: too large, no JSON, of an unknown format version, or with missing or impossible values;
+            all of them are listed.
+    """
+    try:
+        size = file.stat().st_size
+        if size > LARGEST_FILE:
+            raise WeightsError(f"{file} has {size:,} bytes; a bundle.json has at most {LARGEST_FILE:,}")
+        content = file.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {file}: {error.strerror}. Expected the bundle.json of a bundle"
+        ) from error
+    try:
+        version = _Version.model_validate_json(content).format
+        if version != FORMAT:
+            newer = "upgrade skipline to read it" if version > FORMAT else "save the bundle again"
+            raise WeightsError(f"{file} has format {version}; this skipline reads format {FORMAT}: {newer}")
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise WeightsError(f"{file} is not a bundle.json of format {FORMAT}: {_sentences(error)}") from error
+
+
+def _sentences(error: ValidationError) -> str:
+    problems = []
+    for detail in error.errors(include_url=False, include_input=False)[:5]:
+        where = ".".join(str(part) for part in detail["loc"])
+        problems.append(f"{where}: {detail['msg']}" if where else detail["msg"])
+    more = error.error_count() - len(problems)
+    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,132 @@
+"""From images to the names of their classes, in batches, with decoding ahead of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageOps
+from torch import nn
+
+from skipline import metrics
+from skipline.bundle.inference import evaluating
+from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
+from skipline.data import Preprocessing, Progress, decode_image
+from skipline.data.decoding import fit, reason_of
+from skipline.errors import CorruptImageError, InputError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image, or why it could not be asked.
+
+    Attributes:
+        index: position of the image among all that were given.
+        file: its name; None where it came from memory.
+        class_name: the most probable class; None with an error.
+        probability: its probability (softmax), 0-1; None with an error.
+        top: the most probable classes with their probabilities, the first one included, in falling order.
+        error: why there is no answer, in one sentence; else None.
+    """
+
+    index: int
+    file: str | None
+    class_name: str | None
+    probability: float | None
+    top: tuple[tuple[str, float], ...]
+    error: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: file, class, probability and top, or file and error."""
+        if self.error is not None:
+            return {"file": self.file, "error": self.error}
+        top = [{"class": name, "probability": probability} for name, probability in self.top]
+        return {"file": self.file, "class": self.class_name, "probability": self.probability, "top": top}
+
+
+def predict(
+    network: nn.Module,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    images: ImageInput | Sequence[ImageInput],
+    top: int,
+    batch_size: int,
+    progress: Progress,
+) -> list[Prediction]:
+    """Classify images; see `Bundle.predict` for the arguments."""
+    if top < 1 or batch_size < 1:
+        raise InputError(f"expected top and batch_size of at least 1, arrived {top} and {batch_size}")
+    items = list_images(images)
+    answers: list[Prediction] = []
+    batch: list[tuple[Item, npt.NDArray[np.uint8]]] = []
+
+    def decode(item: Item) -> npt.NDArray[np.uint8] | str:
+        try:
+            return _decode(item, preprocessing)
+        except CorruptImageError as error:
+            return str(error).removeprefix(f"{item.name}: ")
+
+    with evaluating(network) as (forward, place):
+
+        def classify() -> None:
+            stored = np.stack([image for _, image in batch])  # (N, stored, stored, C)
+            logits = forward(preprocessing(stored).to(place)).float().cpu().numpy()  # (N, K)
+            pairs = zip(batch, metrics.softmax(logits), strict=True)
+            answers.extend(_answer(item, row, classes, top) for (item, _), row in pairs)
+            batch.clear()
+            progress("predicting", len(answers), len(items))
+
+        for item, image in decoded_ahead(items, decode, ahead=2 * batch_size):
+            if isinstance(image, str):
+                answers.append(_failure(item, image))
+            else:
+                batch.append((item, image))
+            if len(batch) == batch_size:
+                classify()
+        if batch:
+            classify()
+    if items:
+        progress("predicting", len(items), len(items))
+    return sorted(answers, key=lambda answer: answer.index)
+
+
+def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """(stored, stored, C) uint8, by the same path that images take at training."""
+    channels, stored = preprocessing.channels, preprocessing.stored
+    content = item.content
+    if isinstance(content, (Path, bytes)):
+        return decode_image(content, name=item.name, channels=channels, stored=stored)
+    if isinstance(content, np.ndarray):
+        if content.shape == (stored, stored, channels):
+            return content
+        if content.shape[-1] > 4 or channels not in (1, 3, 4):
+            raise InputError(
+                f"{item.name}: expected an array (H, W, C) = {(stored, stored, channels)}, "
+                f"arrived {content.shape}; only images of 1 to 4 channels are resized and converted here"
+            )
+        content = PIL.Image.fromarray(content[..., 0] if content.shape[-1] == 1 else content)
+    try:
+        return fit(PIL.ImageOps.exif_transpose(content), channels, stored)
+    except (
+        Exception
+    ) as error:  # an image that Pillow opened lazily breaks only now, in as many ways as there are formats
+        raise CorruptImageError(f"{item.name}: {reason_of(error)}") from error
+
+
+def _answer(
+    item: Item, probabilities: npt.NDArray[np.floating[Any]], classes: Sequence[str], top: int
+) -> Prediction:
+    if not np.isfinite(probabilities).all():
+        return _failure(item, "the network's output is not finite: its weights are damaged")
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    named = tuple((classes[k], float(probabilities[k])) for k in best)
+    return Prediction(item.index, item.file, named[0][0], named[0][1], named, None)
+
+
+def _failure(item: Item, reason: str) -> Prediction:
+    return Prediction(item.index, item.file, None, None, (), reason)

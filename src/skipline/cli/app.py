@@ -1,0 +1,49 @@
+"""The `skipline` command: one thin file per subcommand, gathered here; errors become exit codes here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import typer
+
+from skipline.cli.console import err
+from skipline.errors import InputError, SkiplineError
+
+app = typer.Typer(
+    name="skipline",
+    help="Train residual networks on your images, and see why they train.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
+COMMANDS = ("train", "evaluate", "predict", "models", "summary", "data")
+
+for _name in COMMANDS:
+    import_module(f"skipline.cli.{_name}").register(app)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    try:
+        status = app(standalone_mode=False)
+    except SkiplineError as error:
+        err.print(f"skipline: {error}", style="red", markup=False)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        err.print("skipline: interrupted", style="red")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except typer.TyperException as error:  # a mistake in options or arguments
+        err.print(f"skipline: {error.format_message()}", style="red", markup=False)
+        sys.exit(error.exit_code)
+    sys.exit(status if isinstance(status, int) else 0)

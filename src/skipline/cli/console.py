@@ -1,0 +1,91 @@
+"""The only place that prints: results to stdout, progress and logs to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def emit_json(value: dict[str, Any]) -> None:
+    """Print exactly one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def log(message: str) -> None:
+    """One plain line on stderr, no markup interpreted."""
+    err.print(message, markup=False)
+
+
+class Bars:
+    """Progress bars for work that takes longer than two seconds; plain lines where stderr is no terminal.
+
+    Use as a context manager; the object itself is the `Progress` callable that the library expects.
+    """
+
+    DELAY = 2.0
+    LINES_EVERY = 15.0
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+        self._started: dict[str, float] = {}
+        self._printed: dict[str, float] = {}
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bars from the screen."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        self._tasks.clear()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` units of `what` are finished."""
+        now = time.monotonic()
+        started = self._started.setdefault(what, now)
+        if done >= total:
+            self._finish(what)
+        elif now - started >= self.DELAY:
+            if err.is_terminal:
+                self._draw(what, done, total)
+            elif now - self._printed.get(what, started) >= self.LINES_EVERY:
+                self._printed[what] = now
+                rate = done / (now - started)
+                left = (total - done) / rate if rate else float("inf")
+                log(f"{what}: {done:,}/{total:,}, {rate:,.0f}/s, {left:,.0f} s left")
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        if self._bars is None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._bars = Progress(*columns, console=err, transient=True)
+            self._bars.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+    def _finish(self, what: str) -> None:
+        self._started.pop(what, None)
+        task = self._tasks.pop(what, None)
+        if self._bars is not None and task is not None:
+            self._bars.remove_task(task)
+        if not self._tasks:
+            self.close()

@@ -1,0 +1,124 @@
+"""`skipline train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from skipline.cli.console import Bars, emit_json, log, out
+from skipline.errors import InputError
+
+Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
+File = Optional[Path]  # noqa: UP045
+Number = Optional[int]  # noqa: UP045
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="train", help="Train a network on your images; write a run with bundle and report.")(
+        train
+    )
+
+
+def train(
+    source: Annotated[
+        Text, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")
+    ] = None,
+    model: Annotated[Text, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
+    recipe: Annotated[
+        Text, typer.Option(help="fast, tiny, photos, finetune, paper, lecture or a TOML file.")
+    ] = None,
+    epochs: Annotated[Number, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of initialisation, order, augmentation and split.")] = 0,
+    out_folder: Annotated[
+        File, typer.Option("--out", help="Run folder; default: the next runs/NAME-N.")
+    ] = None,
+    settings: Annotated[list[str], typer.Option("--set", help="Change a key: --set optimizer.lr=0.05")] = [],  # noqa: B006
+    shortcut: Annotated[Text, typer.Option(help="A, B, C or none, instead of the model's own.")] = None,
+    weights: Annotated[Text, typer.Option(help="Start from a file, a bundle or torchvision[:NAME].")] = None,
+    twin: Annotated[bool, typer.Option("--twin", help="Train the plain twin as well and compare.")] = False,
+    resume: Annotated[File, typer.Option(help="Go on with an interrupted run, bit for bit.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in --out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first corrupt image.")] = False,
+    threads: Annotated[Number, typer.Option(help="PyTorch's; default: one a core.")] = None,
+    data_root: Annotated[File, typer.Option(help="Where downloads are looked for and put.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train, or resume; print where bundle and report lie."""
+    if (source is None) == (resume is None):
+        raise InputError("expected a SOURCE to train on, or --resume RUN" + (", not both" if source else ""))
+    from skipline import api
+    from skipline.cli.training_display import TrainingDisplay
+    from skipline.training.tensorboard import TensorBoard
+
+    with Bars() as bars:
+        display = TrainingDisplay(bars)
+        if source is None:
+            assert resume is not None
+            observers = [display, *([TensorBoard(resume / "tensorboard")] if tensorboard else [])]
+            result = api.resume(resume, observers=observers, progress=bars, say=display.say)
+        else:
+            folder = out_folder or api.free_run_folder(source)
+            observers = [display, *([TensorBoard(folder / "tensorboard")] if tensorboard else [])]
+            result = api.train(
+                source,
+                model,
+                recipe,
+                epochs=epochs,
+                seed=seed,
+                out=folder,
+                settings=settings,
+                shortcut=shortcut,
+                weights=weights,
+                twin=twin,
+                threads=threads,
+                data_root=data_root,
+                strict=strict,
+                overwrite=overwrite,
+                observers=observers,
+                progress=bars,
+                say=display.say,
+            )
+    if result.interrupted:
+        log(f"interrupted; the state is saved. Go on with: skipline train --resume {result.run.folder}")
+        raise typer.Exit(130)
+    if json_output:
+        emit_json(result.to_json())
+        return
+    _print_result(result)
+
+
+def _print_result(result: object) -> None:
+    from skipline.api import Trained
+
+    assert isinstance(result, Trained)
+    runs = [("network", result.run)] + ([("plain twin", result.twin)] if result.twin else [])
+    for label, run in runs:
+        assert run.train is not None
+        assert run.test is not None
+        out.print(
+            f"{label:<12} train {run.train.top1:7.1%}   test {run.test.top1:7.1%}   "
+            f"{run.epochs} epochs in {duration(run.seconds)}, {run.images_per_second:,.0f} img/s"
+        )
+    if result.twin is not None and result.twin.train is not None and result.run.train is not None:
+        gap = result.run.train.top1 - result.twin.train.top1
+        if gap > 0.02:
+            out.print(
+                f"{'':<12} the same layers without shortcuts fit the training set {100 * gap:.0f} points worse: "
+                "degradation, not overfitting"
+            )
+    out.print(f"bundle       {result.run.bundle}")
+    out.print(f"report       {result.report}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,297 @@
+"""What is worth knowing about a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skipline.data.duplicates import Duplicates, find_duplicates
+from skipline.data.imageset import Dataset, Problem
+from skipline.data.progress import Progress, silent
+from skipline.data.sources import open_any, why_not_trainable
+from skipline.data.statistics import channel_statistics
+
+UNEVEN = 3.0
+"""Largest over smallest class, in training images: from here on the imbalance is worth a note."""
+LOPSIDED = 10.0
+"""From here on it is worth a warning: an untrained network gains most by never naming the small class."""
+FEW = 20
+"""Fewer training images of a class than this are worth a warning."""
+MANY_PROBLEMS = 0.1
+"""Share of files left out from which on a warning becomes an error: the folder is probably not what it seems."""
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Images of one class by split."""
+
+    name: str
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and heights of the files' images before resizing, ordered by area.
+
+    Attributes:
+        smallest: (width, height) in pixels.
+        median: likewise.
+        largest: likewise.
+        enlarged: images whose short side is below the stored side.
+    """
+
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    enlarged: int
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that was looked at.
+
+    Attributes:
+        about: "classes", "files", "sizes", "duplicates", "resemblance" or "training".
+        severity: "fine", "note", "warning" or "error".
+        message: a sentence with the number that it rests on.
+    """
+
+    about: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A data set, looked at.
+
+    Attributes:
+        name: of the data set.
+        fingerprint: of the data set.
+        images: number of images that can be used.
+        shape: (C, H, W) as stored.
+        photographic: as in `Dataset`.
+        classes: images of each class.
+        imbalance: largest over smallest class in training images; infinite where a class has none.
+        sizes: None where the pixels did not come from files.
+        duplicates: equal and resembling images.
+        mean: per channel of the training images, on the scale 0-1.
+        std: likewise.
+        problems: files left out.
+        notes: how the source was read.
+        remarks: what was found, in words.
+    """
+
+    name: str
+    fingerprint: str
+    images: int
+    shape: tuple[int, int, int]
+    photographic: bool
+    classes: tuple[ClassCount, ...]
+    imbalance: float
+    sizes: Sizes | None
+    duplicates: Duplicates
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on the whole."""
+        severities = [remark.severity for remark in self.remarks]
+        if "error" in severities:
+            return "not ready to train: see the errors"
+        warnings = severities.count("warning")
+        if warnings:
+            return f"can be trained on, with {warnings} warning{'s' if warnings > 1 else ''}"
+        return "ready to train"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; an infinite imbalance becomes None."""
+        values = asdict(self)
+        values["imbalance"] = self.imbalance if np.isfinite(self.imbalance) else None
+        values["verdict"] = self.verdict
+        return values
+
+
+def check_source(
+    source: str | Path,
+    *,
+    channels: int | None = None,
+    stored: int | None = None,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Audit:
+    """Look at a source: classes, sizes, unreadable files, duplicates, statistics.
+
+    Args:
+        source: as in `open_source`, and so are the other arguments. Unlike there, a source that cannot be trained on,
+            such as one with a single class, is looked at all the same.
+        channels: as in `open_source`.
+        stored: as in `open_source`.
+        data_root: as in `open_source`.
+        seed: as in `open_source`.
+        strict: as in `open_source`.
+        progress: told about long work.
+
+    Raises:
+        SourceError: no such source, or no image in it that can be decoded.
+    """
+    opened = open_any(
+        source,
+        channels=channels,
+        stored=stored,
+        data_root=data_root,
+        seed=seed,
+        strict=strict,
+        progress=progress,
+    )
+    return audit(opened.dataset, opened.sizes, progress)
+
+
+def audit(dataset: Dataset, sizes: npt.NDArray[np.int32], progress: Progress = silent) -> Audit:
+    """Look at a data set that is open.
+
+    Args:
+        dataset: what to look at.
+        sizes: (N, 2) widths and heights before resizing, (0, 2) where unknown.
+        progress: told about images.
+    """
+    sets = [s for s in (dataset.train, dataset.validation, dataset.test) if s is not None]
+    counts = {s.split: s.class_counts() for s in sets}
+    nobody = np.zeros(len(dataset.classes), dtype=np.int64)
+    classes = tuple(
+        ClassCount(name, *(int(counts.get(split, nobody)[k]) for split in ("train", "validation", "test")))
+        for k, name in enumerate(dataset.classes)
+    )
+    trained = counts["train"]
+    imbalance = float(trained.max() / trained.min()) if trained.min() else float("inf")
+    measured = _sizes(sizes, dataset.train.shape[1]) if len(sizes) else None
+    duplicates = find_duplicates(sets, progress)
+    mean, std = channel_statistics(next(s for s in sets if len(s)).images)
+    found = Audit(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        images=sum(len(s) for s in sets),
+        shape=dataset.train.shape,
+        photographic=dataset.photographic,
+        classes=classes,
+        imbalance=imbalance,
+        sizes=measured,
+        duplicates=duplicates,
+        mean=mean,
+        std=std,
+        problems=dataset.problems,
+        notes=dataset.notes,
+        remarks=(),
+    )
+    return replace(found, remarks=tuple(_remarks(found, why_not_trainable(dataset))))
+
+
+def _sizes(sizes: npt.NDArray[np.int32], stored: int) -> Sizes:
+    order = np.argsort(sizes[:, 0].astype(np.int64) * sizes[:, 1], kind="stable")
+    smallest, median, largest = (
+        (int(sizes[i, 0]), int(sizes[i, 1])) for i in (order[0], order[len(order) // 2], order[-1])
+    )
+    return Sizes(smallest, median, largest, int((sizes.min(axis=1) < stored).sum()))
+
+
+def _remarks(found: Audit, obstacle: str | None) -> Iterator[Remark]:
+    """The findings in words, most basic first."""
+    if obstacle is not None:
+        yield Remark("training", "error", f"it {obstacle}")
+    yield from _about_classes(found)
+    yield _about_files(found)
+    if found.sizes is not None:
+        share = found.sizes.enlarged / found.images
+        if share > 0.1:
+            message = (
+                f"{found.sizes.enlarged:,} images ({share:.0%}) are smaller than the {found.shape[1]} pixels they are "
+                "stored at, and blurred by enlarging"
+            )
+            yield Remark("sizes", "note", message)
+    yield from _about_duplicates(found.duplicates)
+
+
+def _about_classes(found: Audit) -> Iterator[Remark]:
+    least = min(found.classes, key=lambda c: c.train)
+    most = max(found.classes, key=lambda c: c.train)
+    ratio = f"'{most.name}' has {most.train:,} training images, '{least.name}' {least.train:,}"
+    if found.imbalance < UNEVEN:
+        yield Remark(
+            "classes", "fine", f"balanced: the largest class is {found.imbalance:.1f} x the smallest"
+        )
+    else:
+        severity = "note" if found.imbalance < LOPSIDED else "warning"
+        advice = "" if severity == "note" else "; look at the recall of each class, not at the accuracy alone"
+        times = f"{found.imbalance:.1f} x" if np.isfinite(found.imbalance) else "no limit"
+        yield Remark("classes", severity, f"imbalance {times}: {ratio}{advice}")
+    few = [c for c in found.classes if c.train < FEW]
+    if few:
+        names = ", ".join(f"'{c.name}'" for c in few[:5]) + (" ..." if len(few) > 5 else "")
+        yield Remark(
+            "classes",
+            "warning",
+            f"{_n(len(few), 'class', 'classes')} with fewer than {FEW} training images: {names}",
+        )
+    untested = [c for c in found.classes if c.test == 0]
+    if untested and len(untested) < len(found.classes):
+        names = ", ".join(f"'{c.name}'" for c in untested[:5]) + (" ..." if len(untested) > 5 else "")
+        yield Remark(
+            "classes", "warning", f"{_n(len(untested), 'class', 'classes')} without a test image: {names}"
+        )
+
+
+def _about_files(found: Audit) -> Remark:
+    left_out = len(found.problems)
+    if not left_out:
+        return Remark("files", "fine", "every image can be decoded")
+    share = left_out / (left_out + found.images)
+    severity = "error" if share > MANY_PROBLEMS else "warning"
+    return Remark("files", severity, f"{_n(left_out, 'file')} left out ({share:.1%} of all), listed by name")
+
+
+def _about_duplicates(found: Duplicates) -> Iterator[Remark]:
+    within = sum(found.exact_within.values())
+    if found.exact_between:
+        yield Remark(
+            "duplicates",
+            "warning",
+            f"{_n(found.exact_between, 'test or validation image')} also in the training images: "
+            "accuracy will look better than it is",
+        )
+    if found.conflicting:
+        yield Remark("duplicates", "warning", f"{found.conflicting:,} equal images lie in different classes")
+    if within:
+        yield Remark("duplicates", "note", f"{_n(within, 'image')} repeated within a split")
+    if not (found.exact_between or found.conflicting or within):
+        yield Remark("duplicates", "fine", "no image occurs twice")
+    if not found.searched_near:
+        yield Remark("resemblance", "note", "not looked for: the images are too small for an average hash")
+        return
+    near = sum(found.near_within.values())
+    if found.near_between:
+        yield Remark(
+            "resemblance",
+            "warning",
+            f"{_n(found.near_between, 'test or validation image')} nearly the same as a training image",
+        )
+    if near:
+        yield Remark("resemblance", "note", f"{_n(near, 'image')} nearly the same as another of their split")
+    if not (found.near_between or near):
+        yield Remark("resemblance", "fine", "no two images are nearly the same")
+
+
+def _n(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

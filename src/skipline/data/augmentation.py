@@ -1,0 +1,183 @@
+"""What is done to training images, and in which order."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from skipline.data.augmentations import cropping, erasing, flipping, mixing
+from skipline.data.augmentations.auto import Policy, apply_edits, draw_edits
+from skipline.data.augmentations.randomness import generator
+from skipline.data.preprocessing import Preprocessing
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Augmentation:
+    """Chance variations of training images, drawn for each image on its own; the defaults change nothing.
+
+    Applied in this order: crop and flip, size of the step, auto, hiding, normalisation, mixing.
+
+    Attributes:
+        pad_crop: shift the view by up to so many pixels in each direction; 4 for 32 x 32 images (He et al.
+            2015).
+        padding: what the shift uncovers: "reflect", the image's mirror image, or "zeros", black.
+        random_resized_crop: smallest area of a crop as a fraction of the stored image, brought to the
+            network's side; for photos, instead of `pad_crop`. 0.08 to train from nothing (Szegedy et al.
+            2014), about 0.35 to finetune.
+        flip: left-right: "random" by a coin, "alternating" every second epoch (Jordan 2024), or "none".
+        cutout: side in pixels of a hidden square (DeVries and Taylor 2017).
+        random_erasing: probability that a rectangle of 2-33 % of the image is hidden (Zhong et al. 2017).
+        mixup: alpha of the blend with another image of the batch (Zhang et al. 2017); 0 is off.
+        cutmix: alpha of the box from another image of the batch (Yun et al. 2019); 0 is off. With `mixup` as
+            well, a coin decides for each batch.
+        auto: "randaugment" (Cubuk et al. 2019, two operations at 9 of 30) or "trivialaugment" (Müller and
+            Hutter 2021); for photos with 1 or 3 channels.
+    """
+
+    pad_crop: Annotated[int, Field(ge=0)] = 0
+    padding: cropping.Padding = "reflect"
+    random_resized_crop: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    flip: Literal["none", "random", "alternating"] = "none"
+    cutout: Annotated[int, Field(ge=0)] = 0
+    random_erasing: Annotated[Finite, Field(ge=0, le=1)] = 0.0
+    mixup: Annotated[Finite, Field(ge=0)] = 0.0
+    cutmix: Annotated[Finite, Field(ge=0)] = 0.0
+    auto: Policy = "none"
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> Augmentation:
+        if self.pad_crop and self.random_resized_crop is not None:
+            raise ValueError(
+                "pad_crop and random_resized_crop are two ways to crop: keep one, leave the other out"
+            )
+        return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether targets become (N, K) shares of classes."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+def augment(
+    images: Pixels,
+    labels: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+    *,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
+    classes: int,
+    seed: int,
+    epoch: int,
+    step: int,
+    side: int,
+) -> tuple[Floats, npt.NDArray[np.int64] | Floats]:
+    """Turn stored images into what a training step sees: a pure function of its arguments.
+
+    Args:
+        images: (N, stored, stored, C), writable; used up.
+        labels: (N,), each in [0, K).
+        indices: (N,) of the images in their data set.
+        augmentation: what to do.
+        preprocessing: the network's view and scale.
+        classes: K.
+        seed: of the run.
+        epoch: from 0.
+        step: within the epoch, from 0.
+        side: S, of the images that come out.
+
+    Returns:
+        (N, S, S, C) normalised images, contiguous, and (N,) labels or, where batches are mixed, (N, K)
+        shares.
+    """
+    count = len(images)
+
+    def rng(purpose: str) -> np.random.Generator:
+        return generator(seed, purpose, epoch, step)
+
+    pixels = _view(images, augmentation, preprocessing, rng("crop"), side)  # (N, S, S, C)
+    if augmentation.flip == "random":
+        flipping.flip(pixels, flipping.draw_flips(rng("flip"), count))
+    elif augmentation.flip == "alternating":
+        flipping.flip(pixels, flipping.alternating_flips(indices, seed, epoch))
+    if augmentation.auto != "none":
+        apply_edits(pixels, draw_edits(rng("auto"), count, side, augmentation.auto))
+    seen = normalise(pixels, preprocessing)  # (N, S, S, C) float32
+    if augmentation.cutout:
+        # Hides the same share of the view whatever the step's size.
+        size = max(1, round(augmentation.cutout * side / preprocessing.side))
+        erasing.erase(seen, erasing.draw_cutout(rng("cutout"), count, side, size))
+    if augmentation.random_erasing:
+        hidden = erasing.draw_random_erasing(rng("erasing"), count, side, augmentation.random_erasing)
+        erasing.erase(seen, hidden)
+    return _mix(seen, labels, augmentation, rng("mixing"), classes) if augmentation.mixes else (seen, labels)
+
+
+def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
+    """Do what `Preprocessing.normalise` does, bit for bit, on the calling thread alone.
+
+    Args:
+        pixels: (N, H, W, C).
+        preprocessing: gives mean and std.
+
+    Returns:
+        (N, H, W, C).
+    """
+    count, height, width, channels = pixels.shape
+    scale = np.array([1 / (255 * s) for s in preprocessing.std], np.float32)
+    shift = np.array([-m / s for m, s in zip(preprocessing.mean, preprocessing.std, strict=True)], np.float32)
+    # Broadcast over whole rows: an inner loop over 3 channels would take most of its time to begin.
+    rows = pixels.reshape(count, height, width * channels)  # (N, H, W * C)
+    scaled = np.multiply(rows, np.tile(scale, width))
+    scaled += np.tile(shift, width)
+    return scaled.reshape(count, height, width, channels)
+
+
+def _view(
+    images: Pixels,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+    side: int,
+) -> Pixels:
+    count, height, width, _ = images.shape
+    if augmentation.random_resized_crop is not None:
+        boxes = cropping.draw_resized_crops(rng, count, height, width, augmentation.random_resized_crop)
+        return cropping.resized_crop(images, boxes, side)
+    if augmentation.pad_crop:
+        offsets = cropping.draw_offsets(rng, count, augmentation.pad_crop)
+        view = cropping.pad_crop(
+            images,
+            offsets,
+            pixels=augmentation.pad_crop,
+            side=preprocessing.side,
+            padding=augmentation.padding,
+        )
+    else:
+        view = np.ascontiguousarray(preprocessing.crop(images))
+    return cropping.resize(view, side)
+
+
+def _mix(
+    images: Floats,
+    labels: npt.NDArray[np.int64],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    classes: int,
+) -> tuple[Floats, Floats]:
+    targets = mixing.one_hot(labels, classes)  # (N, K)
+    both = augmentation.mixup > 0 and augmentation.cutmix > 0
+    blend = rng.random() < 0.5 if both else augmentation.mixup > 0
+    partners = rng.permutation(len(images))
+    weights = mixing.draw_weights(rng, len(images), augmentation.mixup if blend else augmentation.cutmix)
+    if blend:
+        return mixing.mixup(images, targets, weights, partners)
+    return mixing.cutmix(images, targets, mixing.draw_cutmix(rng, weights, *images.shape[1:3]), partners)

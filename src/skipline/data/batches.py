@@ -1,0 +1,178 @@
+"""Training batches: every one a pure function of seed, epoch and step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from skipline.data.augmentation import Augmentation, augment
+from skipline.data.augmentations.randomness import generator
+from skipline.data.imageset import ImageSet
+from skipline.data.preprocessing import Preprocessing
+from skipline.errors import InputError, ShapeMismatchError
+
+AHEAD = 2
+"""Batches made or being made while the network works on another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        images: (N, C, side, side) float32, normalised, channels-last in memory.
+        targets: (N,) int64 classes, or (N, K) float32 shares of classes where images were mixed.
+        indices: (N,) int64, of the images in their data set.
+        labels: (N,) int64, the images' own classes, mixed or not.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    indices: torch.Tensor
+    labels: torch.Tensor
+
+
+class Batches:
+    """The batches of every epoch, in an order that is shuffled anew for each.
+
+    Nothing is kept between batches: order depends on (seed, epoch), augmentation on (seed, epoch, step). So a
+    run that goes on in the middle of an epoch sees what an uninterrupted one would have seen, and no
+    generator but its own is touched.
+
+    Args:
+        images: what to learn from, at least one image; not changed.
+        preprocessing: the network's view and scale.
+        batch_size: at least 1.
+        augmentation: chance variations; none by default.
+        seed: at least 0.
+        drop_last: leave out what remains after the last full batch of an epoch. With fewer images than a
+            batch, there is one batch of all of them either way.
+
+    Attributes:
+        batch_size: as given.
+        steps_per_epoch: at least 1.
+
+    Raises:
+        ShapeMismatchError: images and preprocessing differ in size or channels.
+        InputError: no images, a batch size or seed out of range, or an augmentation that the images do not
+            allow.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        preprocessing: Preprocessing,
+        *,
+        batch_size: int,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        seed: int = 0,
+        drop_last: bool = True,
+    ) -> None:
+        _check(images, preprocessing, batch_size, augmentation, seed)
+        self._set, self._preprocessing = images, preprocessing
+        self._augmentation, self._seed = augmentation, seed
+        self._pixels = np.asarray(images.images)  # of a memory map, a plain view
+        self.batch_size = batch_size
+        full, rest = divmod(len(images), batch_size)
+        self.steps_per_epoch = max(1, full) if drop_last else full + (rest > 0)
+        self._last_order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def batch(self, epoch: int, step: int, side: int | None = None) -> Batch:
+        """Make one batch.
+
+        Args:
+            epoch: from 0.
+            step: in [0, steps_per_epoch).
+            side: in pixels of the images; the network's own by default. Smaller ones make early epochs cheap:
+                a resized crop goes straight to this size, other views are resized.
+        """
+        assert epoch >= 0, epoch
+        assert 0 <= step < self.steps_per_epoch, (step, self.steps_per_epoch)
+        assert side is None or side >= 1, side
+        indices = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        labels = self._set.labels[indices].astype(np.int64, copy=False)
+        images, targets = augment(
+            self._pixels[indices],
+            labels,
+            indices,
+            augmentation=self._augmentation,
+            preprocessing=self._preprocessing,
+            classes=len(self._set.classes),
+            seed=self._seed,
+            epoch=epoch,
+            step=step,
+            side=side or self._preprocessing.side,
+        )
+        return Batch(
+            images=torch.from_numpy(images).permute(0, 3, 1, 2),  # (N, C, S, S), strides of (N, S, S, C)
+            targets=torch.from_numpy(targets),
+            indices=torch.from_numpy(indices.copy()),
+            labels=torch.from_numpy(labels),
+        )
+
+    def epoch(self, epoch: int, start_step: int = 0, side: int | None = None) -> Generator[Batch, None, None]:
+        """Make the batches of an epoch in turn, a few ahead of their use in a thread of their own.
+
+        An exception in that thread is raised here, at the batch that it belongs to. The thread ends with the
+        epoch or when the iterator is closed, which also happens when it is dropped.
+
+        Args:
+            epoch: from 0.
+            start_step: the first batch to make, for a run that goes on within an epoch.
+            side: as for `batch`.
+
+        Yields:
+            The batches from `start_step` to the end of the epoch.
+        """
+        maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="skipline-batches")
+        # Lazy: advancing it hands one more batch to the thread.
+        orders = (
+            maker.submit(self.batch, epoch, step, side) for step in range(start_step, self.steps_per_epoch)
+        )
+        try:
+            ready: deque[Future[Batch]] = deque(islice(orders, AHEAD))
+            while ready:
+                batch = ready.popleft().result()
+                ready.extend(islice(orders, 1))
+                yield batch
+        finally:
+            maker.shutdown(wait=True, cancel_futures=True)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """(N,) the epoch's permutation; the last one is kept: a large one takes longer than a batch."""
+        kept = self._last_order
+        if kept is None or kept[0] != epoch:
+            order = generator(self._seed, "order", epoch).permutation(len(self._set))
+            self._last_order = kept = (epoch, order)
+        return kept[1]
+
+
+def _check(
+    images: ImageSet, preprocessing: Preprocessing, batch_size: int, augmentation: Augmentation, seed: int
+) -> None:
+    if len(images) == 0:
+        raise InputError(f"the {images.split} split holds no images: training needs at least one")
+    if batch_size < 1:
+        raise InputError(f"the batch size must be at least 1, not {batch_size}")
+    if seed < 0:
+        raise InputError(f"the seed must be at least 0, not {seed}")
+    channels, height, width = images.shape
+    stored = preprocessing.stored
+    if (channels, height, width) != (preprocessing.channels, stored, stored):
+        raise ShapeMismatchError(
+            f"the preprocessing expects images of {preprocessing.channels} x {stored} x {stored} (channels, "
+            f"height, width), the {images.split} split holds {channels} x {height} x {width}: "
+            "open the source with the preprocessing's channels and stored side"
+        )
+    if augmentation.auto != "none" and channels not in (1, 3):
+        raise InputError(
+            f"augmentation.auto = '{augmentation.auto}' edits grey or RGB images, these have {channels} "
+            "channels: leave it out, or open the source with 1 or 3 channels"
+        )

@@ -1,0 +1,91 @@
+"""The type that images travel in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images of one split.
+
+    Attributes:
+        images: (N, H, W, C) uint8, often a read-only memory map.
+        labels: (N,) int64, each in [0, K).
+        classes: K class names; labels index it.
+        split: "train", "validation" or "test".
+        fingerprint: SHA-256 (hex) of the content: images, labels and class names.
+        files: N file names relative to the source, or empty where images have none.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: str
+    fingerprint: str
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.images.ndim == 4, self.images.shape
+        assert self.images.dtype == np.uint8, self.images.dtype
+        assert len(self.images) == len(self.labels), (self.images.shape, self.labels.shape)
+        assert not self.files or len(self.files) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image, the order in which networks see it."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """(K,) int64, images per class."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of a source that was left out, and why.
+
+    Attributes:
+        file: name relative to the source.
+        reason: one sentence in plain words.
+    """
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A source, decoded: its splits and what was noticed on the way.
+
+    Attributes:
+        name: how the source is called in what people read, such as "digits" or "photos".
+        train: the images to learn from.
+        test: the images to measure on; never trained on.
+        validation: the images for decisions during training, or None where the source has none.
+        fingerprint: SHA-256 (hex) over the splits' fingerprints.
+        photographic: True for natural photographs of varying size, False for small uniform images.
+        problems: files left out.
+        notes: sentences worth showing, such as how a split was made.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+    validation: ImageSet | None
+    fingerprint: str
+    photographic: bool
+    problems: tuple[Problem, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names, the same for every split."""
+        return self.train.classes

@@ -1,0 +1,142 @@
+"""What a source holds, by name only, and what every kind of source offers."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from skipline.data.imageset import Problem
+
+SPLITS = ("train", "validation", "test")
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga"}
+)
+# Photographs that Pillow cannot decode. They are no "other files": leaving them out silently would lose photos.
+UNREADABLE_SUFFIXES = frozenset(
+    [".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"]
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a source, not yet read.
+
+    Attributes:
+        name: relative to the source, with `/`; unique; safe to print.
+        split: "train", "validation", "test", or None where the split is still to be drawn.
+        label: class name.
+    """
+
+    name: str
+    split: str | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a source in a fixed order.
+
+    Attributes:
+        entries: images, in an order that depends on names only.
+        classes: class names, sorted.
+        problems: files that were left out by their name or kind.
+        notes: sentences worth showing.
+    """
+
+    entries: tuple[Entry, ...]
+    classes: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Container(Protocol):
+    """A folder, an archive or a table of images: listed quickly, read once."""
+
+    @property
+    def name(self) -> str:
+        """How the source is called in what people read."""
+
+    def manifest(self) -> str:
+        """A digest that changes whenever the content may have changed; costs file metadata only."""
+
+    def listing(self) -> Listing:
+        """What the source holds. May take seconds for a large archive; call it once."""
+
+    def sample(self, count: int) -> Iterable[bytes]:
+        """The content of up to `count` images spread over the source, always the same ones."""
+
+    def contents(self) -> Iterator[Callable[[], bytes]]:
+        """For each entry of the listing in order, a function that reads it; callable from any thread."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+@dataclass
+class Found:
+    """What a walk over files came across.
+
+    Attributes:
+        images: names of image files relative to the source.
+        folders: names of all folders.
+        hidden: number of files whose name begins with a dot, or that belong to an operating system.
+        others: number of files by suffix that are no images.
+        problems: files that look like images but cannot be taken.
+    """
+
+    images: list[str] = field(default_factory=list)
+    folders: set[str] = field(default_factory=set)
+    hidden: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, name: str) -> bool:
+        """Count one regular file; True if it is an image to be read."""
+        parts = name.split("/")
+        suffix = suffix_of(parts[-1])
+        if any(map(is_hidden, parts)):  # archives list what lies in hidden folders, too
+            self.hidden += 1
+        elif suffix in IMAGE_SUFFIXES:
+            self.images.append(name)
+            return True
+        elif suffix in UNREADABLE_SUFFIXES:
+            reason = f"{suffix[1:].upper()} files cannot be read: convert it to JPEG"
+            self.problems.append(Problem(printable(name), reason))
+        else:
+            self.others[suffix or "no suffix"] += 1
+        return False
+
+
+def is_hidden(base: str) -> bool:
+    """Whether a file or folder name is none of the user's own: dot files, resource forks, thumbnails."""
+    return base.startswith(".") or base in ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
+
+
+def is_image_name(base: str) -> bool:
+    """Whether a file is taken for an image when it is found in a folder."""
+    return not is_hidden(base) and suffix_of(base) in IMAGE_SUFFIXES
+
+
+def suffix_of(base: str) -> str:
+    """The last suffix of a file name in lower case with its dot, or "". Unlike pathlib's it costs next to nothing."""
+    stem, dot, suffix = base.rpartition(".")
+    return f".{suffix.lower()}" if dot and stem else ""
+
+
+def printable(name: str) -> str:
+    """A file name without control characters or broken encodings, which could drive a terminal or break JSON."""
+    if name.isprintable():
+        return name
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name
+    )
+
+
+def class_name(label: str) -> str:
+    """The class that a folder or a label stands for."""
+    # macOS stores an accented letter as two characters, other systems as one: the same class must not become two.
+    return unicodedata.normalize("NFC", printable(label))

@@ -1,0 +1,89 @@
+"""From stored uint8 images to what a network sees; the same at training, evaluation and prediction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything between a decoded image and the network's input, in order.
+
+    Attributes:
+        channels: C, 1 for grey, 3 for RGB, 4 for RGB + alpha.
+        stored: side in pixels of the square that images are decoded to (short side resized, centre cropped).
+        side: side in pixels of the square that the network sees: the centre of `stored`.
+        mean: per channel, on the scale 0-1, subtracted.
+        std: per channel, on the scale 0-1, divided by.
+    """
+
+    channels: int
+    stored: int
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.mean) == len(self.std) == self.channels
+        assert 0 < self.side <= self.stored
+
+    def crop(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Cut the centre.
+
+        Args:
+            images: (N, stored, stored, C) uint8.
+
+        Returns:
+            (N, side, side, C) uint8, a view.
+        """
+        top = (images.shape[1] - self.side) // 2
+        left = (images.shape[2] - self.side) // 2
+        return images[:, top : top + self.side, left : left + self.side]
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Bring pixels to the network's scale.
+
+        Args:
+            images: (N, C, H, W), any real dtype, on the scale 0-255.
+
+        Returns:
+            (N, C, H, W) float32: (pixel / 255 - mean) / std, in one multiply and add; the memory format is kept.
+        """
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device).view(1, -1, 1, 1)
+        shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
+        return images.float() * scale + shift.view(1, -1, 1, 1)
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Prepare stored images for the network.
+
+        Args:
+            images: (N, stored, stored, C) uint8.
+
+        Returns:
+            (N, C, side, side) float32, channels-last in memory.
+        """
+        tensor = torch.from_numpy(np.ascontiguousarray(self.crop(images)))
+        return self.normalise(tensor.permute(0, 3, 1, 2))  # (N, C, H, W), strides of (N, H, W, C)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a bundle."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Preprocessing:
+        """The inverse of `to_json`."""
+        return cls(
+            channels=int(values["channels"]),
+            stored=int(values["stored"]),
+            side=int(values["side"]),
+            mean=tuple(float(v) for v in values["mean"]),
+            std=tuple(float(v) for v in values["std"]),
+        )

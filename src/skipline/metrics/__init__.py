@@ -1,0 +1,22 @@
+"""Pure functions from a network's outputs to figures: numpy in, numbers out, nothing kept."""
+
+from skipline.metrics.calibration import expected_calibration_error
+from skipline.metrics.classification import (
+    confusion_matrix,
+    cross_entropy,
+    recall_precision,
+    softmax,
+    top_k_accuracy,
+)
+from skipline.metrics.intervals import mean_interval, wilson_interval
+
+__all__ = [
+    "confusion_matrix",
+    "cross_entropy",
+    "expected_calibration_error",
+    "mean_interval",
+    "recall_precision",
+    "softmax",
+    "top_k_accuracy",
+    "wilson_interval",
+]

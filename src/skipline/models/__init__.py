@@ -1,0 +1,28 @@
+"""Networks and their catalogue: residual networks with their plain twins, and what they are compared with."""
+
+from skipline.models.blocks import Block
+from skipline.models.build import create, twin
+from skipline.models.catalogue import Spec, names, spec
+from skipline.models.cost import Cost, cost
+from skipline.models.layer_cost import LayerCost
+from skipline.models.layouts import akamaster_layout
+from skipline.models.network import Network, Outputs
+from skipline.models.shortcuts import add
+from skipline.models.stages import StageCost
+
+__all__ = [
+    "Block",
+    "Cost",
+    "LayerCost",
+    "Network",
+    "Outputs",
+    "Spec",
+    "StageCost",
+    "add",
+    "akamaster_layout",
+    "cost",
+    "create",
+    "names",
+    "spec",
+    "twin",
+]

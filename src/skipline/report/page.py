@@ -1,0 +1,186 @@
+"""The shell that every report shares: one HTML file with style, scripts and pictures inside, and no network.
+
+The page forbids itself every request and every script but its own two, by a content security policy: even a
+mistake in escaping could not make it load or run anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from skipline.report.charts import Figure
+from skipline.report.markup import Markup, embedded_json, joined, tag
+from skipline.storage import write_atomically
+
+Cell = str | Markup
+
+
+def section(title: str, *blocks: Markup, name: str) -> Markup:
+    """A part of the page with its heading.
+
+    Args:
+        title: the heading.
+        *blocks: what stands below it.
+        name: fragment by which links reach it.
+    """
+    return tag(
+        "section", tag("h2", title, id=f"{name}-title"), *blocks, id=name, aria_labelledby=f"{name}-title"
+    )
+
+
+def paragraphs(sentences: Sequence[str], **attributes: str) -> Markup:
+    """Each text as a paragraph of its own."""
+    return joined(tag("p", text, **attributes) for text in sentences)
+
+
+def bullets(texts: Sequence[str]) -> Markup:
+    """A plain list."""
+    return tag("ul", *(tag("li", text) for text in texts))
+
+
+def definitions(pairs: Sequence[tuple[str, Cell]], **attributes: str) -> Markup:
+    """Names and their values."""
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), **attributes)
+
+
+def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, texts: int = 1) -> Markup:
+    """A table that scrolls inside its own box where the page is narrow.
+
+    Args:
+        caption: says what the table holds.
+        headings: one a column.
+        rows: cells; the first of each row names it.
+        texts: how many columns hold text; those after them hold figures.
+    """
+    kinds = [None if column < texts else "number" for column in range(len(headings))]
+    head = tag(
+        "tr", *(tag("th", text, scope="col", class_=kind) for text, kind in zip(headings, kinds, strict=True))
+    )
+    body = []
+    for row in rows:
+        first, *rest = row
+        cells = [tag("td", cell, class_=kind) for cell, kind in zip(rest, kinds[1:], strict=True)]
+        body.append(tag("tr", tag("th", first, scope="row", class_=kinds[0]), *cells))
+    content = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
+    # A box that scrolls must be reachable by keyboard, and a region needs a name.
+    return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def details(summary: str, *blocks: Markup) -> Markup:
+    """Blocks that are folded away until asked for."""
+    return tag("details", tag("summary", summary), *blocks)
+
+
+def chart(
+    title: str,
+    figure: Figure,
+    explanation: Sequence[str],
+    numbers: Markup,
+    *,
+    name: str,
+    shape: Literal["flat", "square", "poster"] = "flat",
+) -> Markup:
+    """A chart, beside it how to read it, and below it its numbers as text.
+
+    Args:
+        title: heading.
+        figure: what to draw.
+        explanation: what is shown, how to read it, what healthy looks like.
+        numbers: the same figures as a table.
+        name: fragment by which links and tests reach it.
+        shape: "square" for a matrix; "poster" for a large one, which takes the page's whole width.
+    """
+    plot = tag("div", class_="plot", id=f"{name}-plot", role="img", aria_label=figure.summary)
+    data = tag(
+        "script",
+        embedded_json({"data": figure.data, "layout": figure.layout}),
+        type="application/json",
+        class_="figure",
+        data_plot=f"{name}-plot",
+    )
+    blocks = [
+        tag("h3", title),
+        tag("div", plot, class_="drawing"),
+        tag("figcaption", paragraphs(explanation)),
+        details("The numbers of this chart", numbers),
+        data,
+    ]
+    return tag("figure", *blocks, id=name, class_=f"chart {shape}")
+
+
+def document(title: str, *blocks: Markup) -> str:
+    """The whole page.
+
+    Args:
+        title: of the window; also what a search finds.
+        *blocks: a header, then sections.
+
+    Returns:
+        HTML with everything inside; about as large as plotly.js, 4 to 5 MB.
+    """
+    from plotly.offline import (
+        get_plotlyjs,
+    )  # here: the library is large, and only a page that is written needs it
+
+    scripts = [get_plotlyjs().replace("\r\n", "\n"), _resource("page.js")]
+    # A browser ends a script element at the first of these, and would then refuse what is left by its hash.
+    assert not any("</script" in script.lower() or "<!--" in script for script in scripts)
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data: blob:",
+            "style-src 'unsafe-inline'",
+            "script-src " + " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    head = [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="generator", content="skipline"),
+        tag("title", title),
+        tag("link", rel="icon", href="data:,"),
+        tag("style", Markup(_resource("page.css"))),
+    ]
+    body = tag("main", *blocks)
+    ends = [tag("script", Markup(script)) for script in scripts]
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', body, *ends), lang='en')}\n"
+
+
+def write_page(path: Path, html: str) -> Path:
+    """Write a page whole or not at all.
+
+    Args:
+        path: the file, replaced if it exists.
+        html: the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: the disk is full or not writable; an earlier page is intact.
+    """
+    # File names may hold bytes that are no UTF-8, which Python carries as lone surrogates: shown as "?".
+    content = html.encode("utf-8", "replace")
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    write_atomically(path, write)
+    return path
+
+
+def _resource(name: str) -> str:
+    return files("skipline.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,137 @@
+"""The files of a run folder, read into one `RunRecord`. Nothing else knows these files' format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from skipline.errors import InputError
+from skipline.report.record import End, Epoch, Evaluation, Finding, RunRecord, Start, Step
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder, also one of a run that was interrupted or is still going on.
+
+    Args:
+        folder: holds events.jsonl and, as far as the run came, recipe.toml, evaluation.json, mistakes/,
+            twin/.
+
+    Returns:
+        The record. Lines and files that cannot be read are left out and named in `unreadable`.
+
+    Raises:
+        InputError: the folder holds no events.jsonl with a readable "start" line.
+    """
+    events = folder / "events.jsonl"
+    if not events.is_file():
+        raise InputError(
+            f"'{folder}' is not a run folder: expected a file events.jsonl in it, as training writes it."
+        )
+    log = _Log()
+    *lines, rest = events.read_text(encoding="utf-8", errors="replace").split("\n")
+    for line in filter(str.strip, lines):
+        log.bad += not log.add(line)
+    log.add(rest)  # a last line without its newline was cut off by an interruption: no mistake worth telling
+    if log.start is None:
+        raise InputError(
+            f"'{events}' has no readable \"start\" line, so it does not tell which run this was."
+        )
+    unreadable = (
+        [f"Lines of events.jsonl that could not be read and were left out: {log.bad}."] if log.bad else []
+    )
+    evaluation, twin = None, None
+    try:
+        evaluation = _evaluation(folder / "evaluation.json")
+    except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors
+        unreadable.append(f"evaluation.json could not be read: {str(error).splitlines()[0]}")
+    if (folder / "twin").is_dir():
+        try:
+            twin = read_run(folder / "twin")
+        except InputError:
+            unreadable.append("The folder twin/ holds no run that can be read.")
+    recipe = _text(folder / "recipe.toml")
+    return RunRecord(
+        folder=folder,
+        start=log.start,
+        steps=tuple(log.steps[key] for key in sorted(log.steps)),
+        epochs=tuple(log.epochs[key] for key in sorted(log.epochs)),
+        findings=tuple(log.findings.values()),
+        end=log.end,
+        resumes=log.resumes,
+        evaluation=evaluation,
+        recipe=recipe,
+        plan=_plan(recipe),
+        twin=twin,
+        unreadable=tuple(unreadable),
+    )
+
+
+class _Log:
+    """What the lines seen so far add up to."""
+
+    def __init__(self) -> None:
+        self.start: Start | None = None
+        self.steps: dict[int, Step] = {}
+        self.epochs: dict[int, Epoch] = {}
+        self.findings: dict[tuple[str, str | None], Finding] = {}
+        self.end: End | None = None
+        self.resumes = 0
+        self.bad = 0
+
+    def add(self, text: str) -> bool:
+        """Take in one line; False if it says nothing usable."""
+        try:
+            self._take(json.loads(text))
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+        ):  # not JSON, not an object, or a key that is missing or wrong
+            return False
+        return True
+
+    def _take(self, line: dict[str, Any]) -> None:
+        kind = line["kind"]
+        if kind == "start":
+            self.start = Start.model_validate(line)
+        elif kind == "step":
+            step = Step.model_validate(line)
+            self.steps[step.step] = step
+        elif kind == "epoch":
+            epoch = Epoch.model_validate(line)
+            self.epochs[epoch.epoch] = epoch
+        elif kind == "finding":
+            finding = Finding.model_validate(line["finding"])
+            self.findings.setdefault((finding.diagnosis, finding.where), finding)
+        elif kind == "resume":
+            self._go_back(int(line["step"]))
+        elif kind == "end":
+            self.end = End.model_validate(line)
+
+    def _go_back(self, step: int) -> None:
+        # What was recorded after the checkpoint is run again, and may be recorded at other steps than before.
+        self.resumes += 1
+        self.end = None
+        self.steps = {key: value for key, value in self.steps.items() if value.step <= step}
+        self.epochs = {key: value for key, value in self.epochs.items() if value.step <= step}
+
+
+def _evaluation(file: Path) -> Evaluation | None:
+    # Not pydantic's own JSON parser: Python writes an undefined recall as NaN, which that one refuses.
+    return Evaluation.model_validate(json.loads(file.read_bytes())) if file.is_file() else None
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+
+def _plan(recipe: str) -> dict[str, Any]:
+    try:
+        run = tomlkit.parse(recipe).unwrap().get("run")
+    except TOMLKitError:
+        return {}  # the text is shown as it stands; only the command line is poorer for it
+    return run if isinstance(run, dict) else {}

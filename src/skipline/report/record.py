@@ -1,0 +1,208 @@
+"""What a run folder says, as typed values: one class for each kind of line, and the whole record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _finite(value: Any) -> Any:
+    # Python's json writes and reads NaN and Infinity; a page can only say that there is no number.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Source(_Record):
+    """What the run learned from; counts are images, `input` is (C, H, W)."""
+
+    name: str
+    fingerprint: str
+    train: int
+    test: int
+    validation: int | None = None
+    classes: tuple[str, ...]
+    input: tuple[int, int, int]
+    problems: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Start(_Record):
+    """How the run began."""
+
+    time: float
+    model: str
+    options: dict[str, Any] = {}
+    params: int
+    macs: int
+    recipe: str
+    source: Source
+    machine: dict[str, Any] = {}
+    precision: str = "not recorded"
+    threads: int | None = None
+    device: str = "not recorded"
+    seed: int
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+
+
+class Score(_Record):
+    """Accuracy 0-1 and cross-entropy in nats; None where the figure was not finite."""
+
+    top1: Number = None
+    loss: Number = None
+
+
+class Step(_Record):
+    """The state at one recorded step; `epoch` is fractional."""
+
+    step: int
+    epoch: float
+    lr: float
+
+
+class Epoch(_Record):
+    """One finished epoch, counted from 1."""
+
+    epoch: int
+    step: int
+    lr: Number = None
+    train: Score
+    test: Score | None = None
+    measured_on: Literal["test", "validation"] = "test"
+    seconds: float
+    images_per_second: Number = None
+
+
+class Finding(_Record):
+    """What a check noticed, with the number, its threshold and the way out."""
+
+    diagnosis: str
+    severity: Literal["error", "warning", "note"]
+    where: str | None = None
+    value: float | str | None = None
+    threshold: float | str | None = None
+    source: str | None = None
+    remedy: str
+
+
+class End(_Record):
+    """How a session of the run ended; a failure leaves the figures out."""
+
+    status: Literal["done", "interrupted", "failed"]
+    seconds: Number = None
+    epochs: int | None = None
+    images_per_second: Number = None
+    peak_memory_bytes: int | None = None
+
+
+class ClassScore(_Record):
+    """One class on the test images; None where a denominator is zero."""
+
+    name: str
+    n: int
+    recall: Number = None
+    precision: Number = None
+
+
+class Measurement(_Record):
+    """The test images, measured; `confusion` has true classes as rows, (K, K)."""
+
+    n: int
+    top1: float
+    top1_interval: tuple[float, float] | None = None
+    top5: Number = None
+    loss: Number = None
+    ece: Number = None
+    classes: tuple[ClassScore, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Augmented(_Record):
+    """The same test images with test-time augmentation."""
+
+    top1: float
+    top1_interval: tuple[float, float] | None = None
+
+
+class Mistake(_Record):
+    """A test image that was classified wrongly with confidence; `image` is relative to the run folder."""
+
+    image: str
+    index: int
+    file: str | None = None
+    true: str
+    predicted: str
+    probability: float
+    true_probability: float | None = None
+
+
+class Evaluation(_Record):
+    """evaluation.json."""
+
+    train: Score | None = None
+    test: Measurement
+    tta: Augmented | None = None
+    mistakes: tuple[Mistake, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a run folder says.
+
+    Attributes:
+        folder: where it was read from.
+        start: how the run began.
+        steps: recorded steps in ascending order, each step once.
+        epochs: finished epochs in ascending order, each epoch once (the last record of an epoch counts).
+        findings: each (diagnosis, where) once, in the order of appearance.
+        end: how it ended, or None where it did not, or was taken up again since.
+        resumes: how often it was taken up again.
+        evaluation: the final measurement, or None where there is none yet.
+        recipe: recipe.toml as it stands; empty where missing.
+        plan: its [run] table: what was asked for on the command line; empty where missing.
+        twin: the plain twin's run, or None.
+        unreadable: sentences about what could not be read.
+    """
+
+    folder: Path
+    start: Start
+    steps: tuple[Step, ...]
+    epochs: tuple[Epoch, ...]
+    findings: tuple[Finding, ...]
+    end: End | None
+    resumes: int
+    evaluation: Evaluation | None
+    recipe: str
+    plan: dict[str, Any]
+    twin: RunRecord | None
+    unreadable: tuple[str, ...]
+
+    @property
+    def status(self) -> Literal["done", "interrupted", "failed", "unfinished"]:
+        """How the run stands; "unfinished" where no end was recorded."""
+        return self.end.status if self.end else "unfinished"
+
+    @property
+    def seconds(self) -> float:
+        """The time the run took, or the finished epochs' where no end says it for the whole run."""
+        spent = sum(epoch.seconds for epoch in self.epochs)
+        return max(spent, self.end.seconds or 0.0) if self.end else spent
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training images a second over the run, or over its last epoch."""
+        if self.end and self.end.images_per_second is not None:
+            return self.end.images_per_second
+        return self.epochs[-1].images_per_second if self.epochs else None

@@ -1,0 +1,59 @@
+"""Checkpoints: everything needed to go on bit for bit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skipline.errors import InputError
+from skipline.storage import write_atomically
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint in one step; the previous one stays until the new one is whole and on disk.
+
+    Args:
+        path: usually RUN/last.ckpt.
+        state: tensors and plain values only, so that it can be read with `weights_only`.
+
+    Raises:
+        StorageError: the disk is full or not writable; the previous checkpoint is intact.
+    """
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, **state}, file))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; no code in it is run.
+
+    Raises:
+        InputError: the file is not a checkpoint of this version.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {found}")
+    return state
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """The state of torch's default generators, one a device."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state |= {f"cuda:{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Take up the state of torch's default generators."""
+    torch.set_rng_state(state["cpu"])
+    cuda = [value for key, value in state.items() if key.startswith("cuda")]
+    if cuda and torch.cuda.device_count() == len(cuda):
+        torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,69 @@
+"""The observer that writes a run's events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skipline.training.events import EventLog
+from skipline.training.loop import LoopEnd
+from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
+
+
+class Diary(Observer):
+    """Writes events.jsonl.
+
+    Args:
+        folder: the run folder.
+        measured_on: what held-out figures were measured on: "test" or "validation".
+    """
+
+    def __init__(self, folder: Path, measured_on: str) -> None:
+        self._folder, self._measured_on = folder, measured_on
+        self._every = 1
+        self._opened: EventLog | None = None
+
+    @property
+    def _log(self) -> EventLog:
+        if self._opened is None:
+            self._opened = EventLog(self._folder / "events.jsonl")
+        return self._opened
+
+    def started(self, description: dict[str, Any]) -> None:
+        """Write the first event."""
+        self._log.write("start", **description)
+
+    def resumed(self, step: int) -> None:
+        """Note that the run goes on from a checkpoint."""
+        self._log.write("resume", step=step)
+
+    def ended(self, status: str, end: LoopEnd | None, peak_memory: int | None) -> None:
+        """Write the last event of this session."""
+        figures = (
+            {}
+            if end is None
+            else {
+                "seconds": end.seconds,
+                "epochs": end.epochs,
+                "images_per_second": end.images_per_second,
+            }
+        )
+        self._log.write("end", status=status, peak_memory_bytes=peak_memory, **figures)
+
+    def on_run_start(self, start: RunStart) -> None:
+        """Aim at about a thousand step events a run, and at least one in fifty steps."""
+        self._every = min(50, max(1, start.steps // 1000))
+
+    def on_step(self, record: StepRecord) -> None:
+        """Write every so many steps."""
+        if record.step % self._every == 0 or record.step == 1:
+            self._log.write("step", **vars(record))
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """Write every epoch."""
+        values = {
+            key: vars(value) if isinstance(value, Measurement) else value
+            for key, value in vars(record).items()
+        }
+        values["test"] = values.pop("held_out")
+        self._log.write("epoch", measured_on=self._measured_on, **values)

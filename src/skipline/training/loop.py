@@ -1,0 +1,316 @@
+"""The training loop: batches in, a trained network out; everything else attaches as an observer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipline.data import Batch, Batches
+from skipline.errors import InputError, NonFiniteLossError
+from skipline.models import Network
+from skipline.training.checkpoint import random_state, restore_random_state, save_checkpoint
+from skipline.training.ema import MovingAverage
+from skipline.training.interrupt import InterruptRequest
+from skipline.training.losses import logits_in, training_loss
+from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
+from skipline.training.optimizer import build_optimizer, heads, set_rate
+from skipline.training.precision import Precision
+from skipline.training.recipe import Recipe
+from skipline.training.schedule import ErrorWarmup, rate_factor
+
+GPU_READ_EVERY = 10  # reading a loss makes the processor wait for the GPU; on a CPU it costs nothing
+
+
+@dataclass(frozen=True)
+class LoopEnd:
+    """How a loop ended.
+
+    Attributes:
+        status: "done", "stopped early" or "interrupted" (state saved).
+        epochs: epochs finished.
+        seconds: training alone, over all sessions of a resumed run.
+        images_per_second: of training alone.
+    """
+
+    status: str
+    epochs: int
+    seconds: float
+    images_per_second: float
+
+
+class Loop:
+    """Trains one network by one recipe.
+
+    A step is a pure function of the saved state: batches depend on (seed, epoch, step) alone, the generators'
+    states are saved, and so a run that was cut off and resumed ends in the same bits.
+
+    Args:
+        network: on its device, in channels-last memory format.
+        batches: the training images.
+        recipe: resolved, `precision` aside.
+        precision: what was chosen.
+        checkpoint: where to save.
+        measure: result of a network on held-out images.
+        observers: called in this order.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        batches: Batches,
+        recipe: Recipe,
+        precision: Precision,
+        checkpoint: Path,
+        measure: Callable[[nn.Module], Measurement],
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.network, self.batches, self.recipe, self.precision = (
+            network,
+            batches,
+            recipe,
+            precision,
+        )
+        self._checkpoint, self._measure, self._observers = checkpoint, measure, observers
+        self._heads = heads(network)
+        self._device = next(network.parameters()).device
+        self._accumulate = min(recipe.optimizer.accumulate, batches.steps_per_epoch)
+        self.steps_per_epoch = batches.steps_per_epoch // self._accumulate
+        self.steps = self.steps_per_epoch * recipe.epochs
+        self.optimizer = build_optimizer(network, recipe.optimizer, recipe.finetune, self._heads)
+        self.ema = MovingAverage(network, recipe.ema) if recipe.ema else None
+        self._warmup = ErrorWarmup(recipe.schedule)
+        self.step = 0
+        self._seconds = 0.0
+        self._images = 0
+        self._saved = 0
+        self._best: float | None = None
+        self._epochs_since_best = 0
+        self._totals = _Totals()
+        self._pending: list[tuple[int, float, torch.Tensor, torch.Tensor]] = []
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to keep: the moving average where the recipe has one."""
+        return self.network if self.ema is None else self.ema.network
+
+    def run(self) -> LoopEnd:
+        """Train until the recipe's end, an early stop or an interrupt.
+
+        Raises:
+            NonFiniteLossError: naming the step, the rate and the last good checkpoint.
+            StorageError: a checkpoint could not be written; the previous one is intact.
+        """
+        start = RunStart(
+            self.network, self.optimizer, self.recipe, self.step, self.steps, self.steps_per_epoch
+        )
+        for observer in self._observers:
+            observer.on_run_start(start)
+        with InterruptRequest() as interrupt:
+            status = "done"
+            while self.step < self.steps and status == "done":
+                status = self._epoch(self.step // self.steps_per_epoch, interrupt)
+        self.save()
+        for observer in self._observers:
+            observer.on_run_end(self.step)
+        epochs = self.step // self.steps_per_epoch
+        return LoopEnd(status, epochs, self._seconds, self._images / self._seconds if self._seconds else 0.0)
+
+    def _epoch(self, epoch: int, interrupt: InterruptRequest) -> str:
+        self._set_modes(epoch)
+        first = (self.step - epoch * self.steps_per_epoch) * self._accumulate
+        stream = self.batches.epoch(epoch, start_step=first, side=self._side(epoch))
+        clock = time.perf_counter()
+        try:
+            while self.step < (epoch + 1) * self.steps_per_epoch:
+                self._one_step([next(stream) for _ in range(self._accumulate)])
+                elapsed = time.perf_counter() - clock
+                self._seconds += elapsed
+                self._totals.seconds += elapsed
+                if self.step < (epoch + 1) * self.steps_per_epoch:
+                    if interrupt.pending:
+                        return "interrupted"
+                    if self._checkpoint_due():
+                        self.save()
+                clock = time.perf_counter()
+        finally:
+            stream.close()
+        status = self._finish_epoch(
+            epoch
+        )  # before the checkpoint, so that no epoch is measured twice or never
+        if status == "done" and self.step < self.steps:
+            if interrupt.pending:
+                return "interrupted"
+            if self._checkpoint_due():
+                self.save()
+        return status
+
+    def _checkpoint_due(self) -> bool:
+        return self.step - self._saved >= self.recipe.checkpoint_every
+
+    def _one_step(self, batches: list[Batch]) -> None:
+        rate = self.recipe.optimizer.lr * self._warmup.factor()
+        rate *= rate_factor(self.recipe.schedule, self.step, self.steps, self.steps_per_epoch)
+        set_rate(self.optimizer, rate)
+        losses, hits = [], []
+        for batch in batches:
+            images = batch.images.to(self._device, non_blocking=True)
+            with self.precision.autocast(self._device):
+                output = self.network(images)
+            loss = training_loss(output, batch.targets.to(self._device), self.recipe.label_smoothing)
+            self._images += len(batch.labels)
+            self._totals.images += len(batch.labels)
+            losses.append(loss.detach())
+            hits.append((logits_in(output).argmax(1) == batch.labels.to(self._device)).float().mean())
+            if self._device.type == "cpu" and not torch.isfinite(loss):
+                raise self._non_finite(self.step + 1, rate, loss.item())
+            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+        if self.recipe.optimizer.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.network)
+        self.step += 1
+        self._pending.append((self.step, rate, torch.stack(losses).mean(), torch.stack(hits).mean()))
+        # The error warm-up decides on the next step's rate: it cannot wait for a late reading.
+        if self._device.type == "cpu" or not self._warmup.done or len(self._pending) >= GPU_READ_EVERY:
+            self._read_pending()
+
+    def _read_pending(self) -> None:
+        if not self._pending:
+            return
+        values = torch.stack([torch.stack((loss, hit)) for _, _, loss, hit in self._pending]).tolist()
+        pending, self._pending = self._pending, []
+        for (step, rate, _, _), (loss, top1) in zip(pending, values, strict=True):
+            if loss != loss or abs(loss) == float("inf"):
+                raise self._non_finite(step, rate, loss)
+            self._warmup.observe(1 - top1)
+            self._totals.add(loss, top1, rate)
+            record = StepRecord(step, step / self.steps_per_epoch, loss, top1, rate, self._throughput())
+            for observer in self._observers:
+                observer.on_step(record)
+
+    def _finish_epoch(self, epoch: int) -> str:
+        self._read_pending()
+        done = epoch + 1
+        last = done == self.recipe.epochs
+        held_out = self._measure(self.result) if last or done % self.recipe.evaluate_every == 0 else None
+        totals = self._totals
+        record = EpochRecord(
+            done, self.step, totals.lr, totals.mean(), held_out, totals.seconds, self._throughput()
+        )
+        for observer in self._observers:
+            observer.on_epoch(record)
+        self._totals = _Totals()
+        if held_out is None or self.recipe.early_stopping is None:
+            return "done"
+        loss = float("inf") if held_out.loss is None else held_out.loss
+        if self._best is None or loss < self._best:
+            self._best, self._epochs_since_best = loss, 0
+        else:
+            self._epochs_since_best += self.recipe.evaluate_every
+        return (
+            "stopped early" if self._epochs_since_best >= self.recipe.early_stopping and not last else "done"
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self._read_pending()
+        save_checkpoint(self._checkpoint, self.state())
+        self._saved = self.step
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on: tensors and plain values."""
+        return {
+            "step": self.step,
+            "seconds": self._seconds,
+            "images": self._images,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state() if self.ema else None,
+            "random": random_state(),
+            "warmup": self._warmup.state(),
+            "stopping": {"best": self._best, "since": self._epochs_since_best},
+            "totals": self._totals.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a saved state.
+
+        Raises:
+            InputError: the state belongs to another network or recipe.
+        """
+        if state["step"] > self.steps:
+            raise InputError(
+                f"the checkpoint is at step {state['step']}, beyond the recipe's {self.steps} steps"
+            )
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"the checkpoint does not fit this network and recipe: {error}") from error
+        if self.ema is not None:
+            self.ema.restore(state["ema"])
+        self.step = self._saved = state["step"]
+        self._seconds, self._images = state["seconds"], state["images"]
+        self._warmup.restore(state["warmup"])
+        self._best, self._epochs_since_best = state["stopping"]["best"], state["stopping"]["since"]
+        self._totals = _Totals(**state["totals"])
+        restore_random_state(state["random"])
+
+    def _side(self, epoch: int) -> int | None:
+        time = epoch / self.recipe.epochs
+        return next((side for until, side in self.recipe.input.sides if time < until), None)
+
+    def _set_modes(self, epoch: int) -> None:
+        """While the body is frozen its statistics must not drift either, so it computes as in evaluation."""
+        self.network.train()
+        frozen = self.recipe.finetune.freeze_body or epoch < self.recipe.finetune.head_epochs
+        in_head = {id(parameter) for parameter in self._heads.parameters()}
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(not frozen or id(parameter) in in_head)
+        if frozen:
+            self.network.eval()
+            self._heads.train()
+
+    def _throughput(self) -> float:
+        return self._totals.images / self._totals.seconds if self._totals.seconds else 0.0
+
+    def _non_finite(self, step: int, rate: float, loss: float) -> NonFiniteLossError:
+        good = (
+            f"last good checkpoint: {self._checkpoint} at step {self._saved}"
+            if self._saved
+            else "no checkpoint yet"
+        )
+        return NonFiniteLossError(
+            f"the loss became {loss} at step {step} of {self.steps} with learning rate {rate:.3g}; {good}. "
+            f"Try a lower rate (--set optimizer.lr={self.recipe.optimizer.lr / 10:.3g}), gradient clipping "
+            f"(--set optimizer.clip_norm=1) or --set precision=fp32"
+        )
+
+
+@dataclass
+class _Totals:
+    """Sums over the epoch so far."""
+
+    steps: int = 0
+    loss: float = 0.0
+    top1: float = 0.0
+    lr: float = 0.0
+    seconds: float = 0.0
+    images: int = 0
+
+    def add(self, loss: float, top1: float, lr: float) -> None:
+        self.steps, self.loss, self.top1, self.lr = self.steps + 1, self.loss + loss, self.top1 + top1, lr
+
+    def mean(self) -> Measurement:
+        return Measurement(self.top1 / max(1, self.steps), self.loss / max(1, self.steps))
+
+    def state(self) -> dict[str, float]:
+        return dict(vars(self))

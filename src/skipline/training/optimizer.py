@@ -1,0 +1,64 @@
+"""Optimisers and their parameter groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipline.models import Network
+from skipline.training.recipe import Finetune, Optimizer
+
+
+def build_optimizer(
+    network: nn.Module, recipe: Optimizer, finetune: Finetune, head: nn.Module
+) -> torch.optim.Optimizer:
+    """An optimiser over every parameter of a network.
+
+    Args:
+        network: what to train.
+        recipe: kind, rate, momentum and decay.
+        finetune: `body_rate` scales the rate of everything but the head.
+        head: the layers that map features to classes.
+
+    Returns:
+        The optimiser. Each group carries "scale", the share of the learning rate that the group uses.
+    """
+    groups = _groups(network, recipe, finetune, head)
+    if recipe.kind == "sgd":
+        return torch.optim.SGD(
+            groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, foreach=True
+        )
+    betas = (recipe.momentum, recipe.beta2)
+    if recipe.kind == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr, betas=betas, foreach=True)
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, foreach=True)
+
+
+def heads(network: Network) -> nn.ModuleList:
+    """The layers that map features to classes, auxiliary ones included; all else is the body."""
+    return nn.ModuleList([network.get_submodule(name) for name in network.classifiers])
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every group, each times its own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def _groups(
+    network: nn.Module, recipe: Optimizer, finetune: Finetune, head: nn.Module
+) -> list[dict[str, Any]]:
+    in_head = {id(parameter) for parameter in head.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        # One-dimensional parameters are biases and the weights of normalisation layers.
+        decays = parameter.ndim > 1 or recipe.decay_norm_and_bias
+        decay = recipe.weight_decay if decays else 0.0
+        scale = 1.0 if id(parameter) in in_head else finetune.body_rate
+        groups.setdefault((decay, scale), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "scale": scale, "lr": recipe.lr}
+        for (decay, scale), parameters in groups.items()
+    ]

@@ -1,0 +1,156 @@
+"""What to run: resolved before the first step, saved with the run, and enough to run it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from skipline import models
+from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Dataset, Preprocessing, channel_statistics
+from skipline.errors import InputError, RecipeError
+from skipline.training.machine import available_cores
+from skipline.training.recipe import Input, Recipe, validated
+from skipline.training.recipe_files import read_tables, to_toml
+from skipline.training.recipes import named_recipe
+
+# The figures that the lecture normalises CIFAR-10 with.
+LECTURE_MEAN = (0.4914, 0.4822, 0.4465)
+LECTURE_STD = (0.2470, 0.2435, 0.2616)
+
+SMALL_SIDE = 64  # images up to this side take a network with a 3x3 stem
+TINY_SIDE = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a run.
+
+    Attributes:
+        source: as given on the command line; a path is made absolute.
+        model: catalogue name.
+        options: of the network: classes, channels, shortcut and the like, as `models.create` takes them.
+        recipe: complete.
+        seed: of initialisation, order, augmentation and split.
+        threads: of PyTorch.
+        data_root: where to look for and put downloads, or None.
+        strict: a corrupt image ends the run.
+        twin: train the plain twin as well, in the folder twin/ of the run.
+        fingerprint: of the source as first opened; "" before that.
+    """
+
+    source: str
+    model: str
+    recipe: Recipe
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    threads: int = 0
+    data_root: str | None = None
+    strict: bool = False
+    twin: bool = False
+    fingerprint: str = ""
+
+    def to_toml(self) -> str:
+        """The recipe's tables, then a [run] table with the rest."""
+        run = {key: value for key, value in vars(self).items() if key != "recipe"}
+        return to_toml(self.recipe, run)
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """The plan that a run folder's recipe.toml holds.
+
+        Raises:
+            RecipeError: the file is missing, damaged or was edited into something invalid.
+        """
+        tables = read_tables(path)
+        run = tables.pop("run", None)
+        if not isinstance(run, dict):
+            raise RecipeError(["expected the recipe.toml of a run with its [run] table"], str(path))
+        try:
+            return cls(recipe=validated(tables, str(path)), **run)
+        except TypeError as error:
+            raise RecipeError([f"[run] {error}"], str(path)) from None
+
+    def twin_plan(self) -> Plan:
+        """The same plan for the plain twin: identical layers, no addition.
+
+        Raises:
+            InputError: the network has no shortcuts to leave out.
+        """
+        name, options = models.twin(self.model, **self.options)
+        return replace(self, model=name, options=options, twin=False)
+
+
+def usable_threads(wanted: int | None) -> int:
+    """How many threads to compute with: what is wanted, else one a core.
+
+    Raises:
+        InputError: the number is below 1.
+    """
+    if wanted is not None and wanted < 1:
+        raise InputError(f"--threads must be at least 1, got {wanted}")
+    return wanted or available_cores()
+
+
+def wanted_side(plan: Plan) -> int | None:
+    """Pixels of the square to decode to, or None where that is left to the source."""
+    return plan.recipe.input.stored or plan.recipe.input.side
+
+
+def default_choice(dataset: Dataset, weights_at_hand: bool) -> tuple[str, Recipe]:
+    """Network and recipe for a user who named none.
+
+    Args:
+        dataset: the source.
+        weights_at_hand: whether weights trained on ImageNet can be had for resnet18.
+
+    Returns:
+        Catalogue name and recipe.
+    """
+    side = max(dataset.train.shape[1:])
+    if side <= TINY_SIDE:
+        return "resnet20", named_recipe("tiny")
+    if side <= SMALL_SIDE and not dataset.photographic:
+        return "resnet20", named_recipe("fast")
+    return "resnet18", named_recipe("finetune" if weights_at_hand else "photos")
+
+
+def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
+    """What lies between stored images and the network.
+
+    Args:
+        wanted: the recipe's input section.
+        dataset: opened with `stored` as the recipe asks.
+
+    Returns:
+        The preprocessing: photos keep a margin of 1/8 around the crop, small images are seen whole.
+
+    Raises:
+        RecipeError: a side above the stored one, or RGB statistics for images that are not RGB.
+    """
+    channels, height, width = dataset.train.shape
+    stored = min(height, width)
+    side = wanted.side or (stored * 7 // 8 if dataset.photographic else stored)
+    mistakes = []
+    if side > stored:
+        mistakes.append(f"input.side: expected at most input.stored, {stored} pixels, got {side}")
+    if wanted.normalise in ("imagenet", "lecture") and channels != 3:
+        mistakes.append(
+            f"input.normalise: '{wanted.normalise}' is for 3 channels, the source has {channels}; use 'data'"
+        )
+    if mistakes:
+        raise RecipeError(mistakes)
+    mean, std = _statistics(wanted.normalise, dataset)
+    return Preprocessing(channels=channels, stored=stored, side=side, mean=mean, std=std)
+
+
+def _statistics(kind: str, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    channels = dataset.train.shape[0]
+    if kind == "imagenet":
+        return IMAGENET_MEAN, IMAGENET_STD
+    if kind == "lecture":
+        return LECTURE_MEAN, LECTURE_STD
+    if kind == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    mean, std = channel_statistics(dataset.train.images)
+    return mean, tuple(max(s, 1 / 255) for s in std)  # a channel that never varies must not divide by zero

@@ -1,0 +1,209 @@
+"""The recipe: everything that decides how a network is trained, in one frozen, validated value."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from skipline.data import Augmentation
+from skipline.errors import RecipeError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Optimizer(_Section):
+    """How weights move.
+
+    Attributes:
+        kind: "sgd", "adam" (weight decay in the gradient, L2) or "adamw" (decoupled).
+        lr: peak learning rate, before the schedule.
+        momentum: SGD's momentum, or Adam's beta1.
+        nesterov: look-ahead momentum; SGD only.
+        beta2: Adam's second decay rate.
+        weight_decay: coefficient of the decay.
+        decay_norm_and_bias: whether biases and normalisation weights decay as well.
+        accumulate: batches whose gradients are averaged before one step.
+        clip_norm: largest global gradient norm, or None.
+    """
+
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Positive = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    decay_norm_and_bias: bool = True
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    clip_norm: Positive | None = None
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Optimizer:
+        if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov needs kind = 'sgd' and momentum > 0")
+        return self
+
+
+class Schedule(_Section):
+    """How the learning rate moves; every point in time is a fraction of the whole run.
+
+    Attributes:
+        kind: "constant"; "step" (times `gamma` at each milestone); "cosine" (to `final`); "triangular" (linear
+            up to `peak_at`, linear down to `final`); "one-cycle" (the same with cosine ramps).
+        milestones: fractions of the run, ascending; for "step".
+        gamma: factor at each milestone.
+        peak_at: fraction of the run at which the rate peaks; for "triangular" and "one-cycle".
+        start: rate at the first step as a share of the peak; for "triangular" and "one-cycle".
+        final: rate at the last step as a share of the peak.
+        warmup_epochs: epochs over which the rate grows linearly from 0; on top of any kind.
+        warmup_until_error: hold the rate at `warmup_factor` until the training error of the last 100 steps is
+            below this fraction (He et al. 2015, section 4.2: 0.8 for ResNet-110), or None.
+        warmup_factor: share of the rate while `warmup_until_error` holds.
+    """
+
+    kind: Literal["constant", "step", "cosine", "triangular", "one-cycle"] = "step"
+    milestones: tuple[Fraction, ...] = ()
+    gamma: Positive = 0.1
+    peak_at: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    start: Fraction = 0.04
+    final: Fraction = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    warmup_until_error: Annotated[float, Field(gt=0, lt=1)] | None = None
+    warmup_factor: Positive = 0.1
+
+    @model_validator(mode="after")
+    def _milestones_ascend(self) -> Schedule:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
+        if self.kind == "step" and not self.milestones:
+            raise ValueError("kind = 'step' needs milestones, fractions of the run such as [0.5, 0.75]")
+        return self
+
+
+class Input(_Section):
+    """What the network sees.
+
+    Attributes:
+        side: pixels of the square input, or None for the source's own (photos: 224).
+        stored: pixels of the square that photos are decoded to, or None for side x 8 / 7.
+        normalise: "data" (the training images' own statistics), "imagenet", "lecture" (the CIFAR-10 figures
+            that the lecture uses) or "none" (0-1).
+        sides: progressive resizing: pairs (fraction of the run up to which it holds, side); after the last,
+            `side`. Empty for none.
+    """
+
+    side: Annotated[int, Field(ge=1, le=4096)] | None = None
+    stored: Annotated[int, Field(ge=1, le=4096)] | None = None
+    normalise: Literal["data", "imagenet", "lecture", "none"] = "data"
+    sides: tuple[tuple[Fraction, Annotated[int, Field(ge=1, le=4096)]], ...] = ()
+
+
+class Finetune(_Section):
+    """How a network that already knows something is adapted.
+
+    Attributes:
+        weights: a file, a bundle, "torchvision" or "torchvision:ENUM.MEMBER"; None trains from scratch.
+        head_epochs: first epochs in which only the new head learns.
+        body_rate: learning rate of the body as a share of the head's.
+        freeze_body: keep the body as it is for the whole run.
+    """
+
+    weights: str | None = None
+    head_epochs: Annotated[int, Field(ge=0)] = 0
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    freeze_body: bool = False
+
+
+class Recipe(_Section):
+    """A complete recipe; the named ones are functions in `skipline.training.recipes`.
+
+    Attributes:
+        name: the recipe it began as.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        optimizer: how weights move.
+        schedule: how the rate moves.
+        input: what the network sees.
+        augmentation: what is done to training images.
+        label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
+        zero_gamma: start the last BN of each residual branch at 0 (Goyal et al. 2017).
+        stochastic_depth: drop rate of the last residual branch, growing linearly from 0 (Huang et al. 2016).
+        ema: decay per step of an exponential moving average of weights and statistics, used for
+            evaluation and the bundle; None for none.
+        early_stopping: stop after this many epochs without a better measurement; needs validation images.
+        evaluate_every: epochs between measurements; the last epoch is always measured.
+        tta: test-time augmentation reported beside the plain result: "none", "flip" or "flip-shift".
+        precision: "auto" (measured), "fp32" or "bf16".
+        checkpoint_every: steps between checkpoints.
+        finetune: where weights come from and how they are adapted.
+    """
+
+    name: str = "custom"
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule(kind="constant")
+    input: Input = Input()
+    augmentation: Augmentation = Augmentation()
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    zero_gamma: bool = False
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    tta: Literal["none", "flip", "flip-shift"] = "none"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_every: Annotated[int, Field(ge=1)] = 200
+    finetune: Finetune = Finetune()
+
+
+def validated(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """Build a recipe from plain values.
+
+    Args:
+        values: nested tables as TOML has them; absent keys take their defaults.
+        origin: what to call the values in an error.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: every mistake together, each with its key, what was expected and what arrived.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError([_sentence(e) for e in error.errors()], origin) from None
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key '{key}'{_nearest(error['loc'])}"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    arrived = "" if isinstance(error["input"], dict | BaseModel) else f", got {error['input']!r}"
+    return f"{key}: {message}{'' if 'got' in message else arrived}"
+
+
+def _nearest(location: tuple[Any, ...]) -> str:
+    near = difflib.get_close_matches(".".join(map(str, location)), keys(), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def keys() -> dict[str, bool]:
+    """Every key that `--set` and a TOML file may name, dotted, with whether None is a value for it."""
+    flat: dict[str, bool] = {}
+    for name, field in Recipe.__pydantic_fields__.items():
+        inner = getattr(field.annotation, "__pydantic_fields__", None)
+        if inner is None:
+            flat[name] = type(None) in get_args(field.annotation)
+        else:
+            flat |= {f"{name}.{leaf}": type(None) in get_args(f.annotation) for leaf, f in inner.items()}
+    return flat

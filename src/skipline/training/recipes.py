@@ -1,0 +1,128 @@
+"""The named recipes: one function each, whose docstring gives source, cost and expected result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from skipline.data import Augmentation
+from skipline.errors import UnknownNameError
+from skipline.training.recipe import Finetune, Input, Optimizer, Recipe, Schedule
+
+
+def paper() -> Recipe:
+    """He et al. 2015, section 4.2, for CIFAR: SGD 0.1, divided by 10 at 32k and 48k of 64k iterations, batch 128.
+
+    164 epochs of 50,000 images: hours on a CPU. Published test error of resnet20 on CIFAR-10: 8.75 %. For
+    resnet110 add `--set schedule.warmup_until_error=0.8` (rate 0.01 until the training error is below 80 %).
+    """
+    return Recipe(
+        name="paper",
+        epochs=164,
+        batch_size=128,
+        optimizer=Optimizer(kind="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
+        schedule=Schedule(kind="step", milestones=(0.5, 0.75), gamma=0.1),
+        augmentation=Augmentation(pad_crop=4, padding="zeros", flip="random"),
+    )
+
+
+def lecture() -> Recipe:
+    """The lecture's: Adam, rate 1e-3, L2 weight decay 5e-4 in the gradient, batch 128, 10 epochs, seed 42.
+
+    Published on CIFAR-10 with this recipe: lecture-vgg-bn 80.32 %, lecture-resnet 81.10 % test accuracy.
+    """
+    return Recipe(
+        name="lecture",
+        epochs=10,
+        batch_size=128,
+        optimizer=Optimizer(kind="adam", lr=1e-3, weight_decay=5e-4),
+        schedule=Schedule(kind="constant"),
+        input=Input(normalise="lecture"),
+        augmentation=Augmentation(pad_crop=4, padding="zeros", flip="random"),
+    )
+
+
+def fast() -> Recipe:
+    """Best accuracy in a few minutes on a CPU, for images of about 32 x 32: a one-cycle run of SGD.
+
+    Measured in README with `benchmarks/fast_accuracy.py`.
+    """
+    return Recipe(
+        name="fast",
+        epochs=13,
+        batch_size=128,
+        optimizer=Optimizer(kind="sgd", lr=0.2, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="triangular", peak_at=0.25, start=0.05),
+        augmentation=Augmentation(pad_crop=4, flip="alternating"),
+        evaluate_every=4,
+    )
+
+
+def tiny() -> Recipe:
+    """For a thousand or so images of about 8 x 8, such as scikit-learn's digits: 20 epochs of one-cycle SGD.
+
+    Seconds on a CPU. No flips, because a mirrored digit is another sign.
+    """
+    return Recipe(
+        name="tiny",
+        epochs=20,
+        batch_size=128,
+        optimizer=Optimizer(kind="sgd", lr=0.1, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="one-cycle", peak_at=0.3),
+        evaluate_every=5,
+    )
+
+
+def photos() -> Recipe:
+    """A folder of photos from scratch, where no trained weights are to be had.
+
+    Progressive resizing (small inputs first) makes most epochs 3 to 6 times cheaper than the last ones. From
+    scratch a few hundred photos teach far less than fine-tuning does: prefer `finetune` where weights exist.
+    """
+    return Recipe(
+        name="photos",
+        epochs=40,
+        batch_size=32,
+        optimizer=Optimizer(kind="sgd", lr=0.05, nesterov=True, weight_decay=5e-4, decay_norm_and_bias=False),
+        schedule=Schedule(kind="one-cycle", peak_at=0.2),
+        input=Input(sides=((0.6, 96), (0.9, 128))),
+        augmentation=Augmentation(random_resized_crop=0.35, flip="random"),
+        label_smoothing=0.1,
+        zero_gamma=True,
+        ema=0.99,
+        evaluate_every=5,
+    )
+
+
+def finetune() -> Recipe:
+    """Weights trained on ImageNet (or any others), a new head, and a lower rate for the body.
+
+    Two epochs for the head alone, then everything, the body at a tenth of the head's rate. 20 images a class
+    are enough to begin with.
+    """
+    return Recipe(
+        name="finetune",
+        epochs=12,
+        batch_size=32,
+        optimizer=Optimizer(kind="sgd", lr=0.02, nesterov=True, weight_decay=1e-4, decay_norm_and_bias=False),
+        schedule=Schedule(kind="cosine", warmup_epochs=0.5),
+        input=Input(side=224, stored=256, normalise="imagenet"),
+        augmentation=Augmentation(random_resized_crop=0.35, flip="random"),
+        label_smoothing=0.1,
+        finetune=Finetune(weights="torchvision", head_epochs=2, body_rate=0.1),
+    )
+
+
+NAMED: dict[str, Callable[[], Recipe]] = {
+    builder.__name__: builder for builder in (fast, tiny, photos, finetune, paper, lecture)
+}
+
+
+def named_recipe(name: str) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+    """
+    if name not in NAMED:
+        raise UnknownNameError("recipe", name, NAMED, "A path to a TOML file is accepted as well")
+    return NAMED[name]()

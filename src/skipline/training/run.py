@@ -1,0 +1,375 @@
+"""One run from a plan to a run folder: data, network, loop, evaluation, bundle."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipline import models
+from skipline.bundle import Evaluation, evaluate, load_foreign, logits_of, save_bundle
+from skipline.data import Batches, Dataset, ImageSet, Progress, open_source, silent
+from skipline.errors import InputError
+from skipline.metrics import cross_entropy, top_k_accuracy
+from skipline.training.checkpoint import load_checkpoint
+from skipline.training.diary import Diary
+from skipline.training.loop import Loop, LoopEnd
+from skipline.training.losses import training_loss
+from skipline.training.machine import describe_machine, device, peak_memory_bytes
+from skipline.training.mistakes import save_mistakes
+from skipline.training.observer import Measurement, Observer
+from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
+from skipline.training.precision import Precision, choose_precision
+from skipline.training.pretrained import weights_file
+from skipline.training.results import read_evaluation, write_evaluation
+
+TRAIN_SAMPLE = 10_000  # training images that the final training accuracy is measured on
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        folder: the run folder.
+        bundle: the bundle in it.
+        status: "done", "stopped early" or "interrupted".
+        epochs: finished.
+        seconds: of training alone.
+        images_per_second: of training alone.
+        train: on up to 10,000 training images, without augmentation; None when interrupted.
+        test: on the test images, without test-time augmentation; None when interrupted.
+    """
+
+    folder: Path
+    bundle: Path
+    status: str
+    epochs: int
+    seconds: float
+    images_per_second: float
+    train: Measurement | None
+    test: Measurement | None
+
+
+Say = Callable[[str, str], None]
+
+
+def quiet(topic: str, message: str) -> None:
+    """Say nothing."""
+
+
+def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
+    """Open the source of a plan, decoded as its recipe asks."""
+    root = Path(plan.data_root) if plan.data_root else None
+    return open_source(
+        plan.source,
+        channels=plan.options.get("channels"),
+        stored=wanted_side(plan),
+        data_root=root,
+        seed=plan.seed,
+        strict=plan.strict,
+        progress=progress,
+    )
+
+
+def start_run(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    *,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> RunResult:
+    """Train from the beginning into a new run folder.
+
+    Args:
+        plan: what to run.
+        folder: created; must not hold a run yet.
+        dataset: the plan's source, opened.
+        observers: attached to the loop.
+        progress: shows evaluation and downloads.
+        say: told what was decided, as (topic, sentence).
+
+    Returns:
+        What was left behind. An interrupted run has state saved and no bundle.
+
+    Raises:
+        InputError: the plan does not fit the data, or the folder holds a run.
+    """
+    if (folder / "recipe.toml").exists():
+        raise InputError(
+            f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
+        )
+    plan = replace(plan, fingerprint=dataset.fingerprint)
+    session = _Session(plan, folder, dataset, observers, progress, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
+    return session.train()
+
+
+def resume_run(
+    folder: Path,
+    *,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> RunResult:
+    """Go on with an interrupted run, bit for bit as if it had not been interrupted.
+
+    Raises:
+        InputError: no run in the folder, or its source has changed since.
+    """
+    if not (folder / "recipe.toml").exists():
+        raise InputError(
+            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
+        )
+    plan = Plan.read(folder / "recipe.toml")
+    finished = read_evaluation(folder)
+    if finished is not None:
+        train, test, end = finished
+        return RunResult(folder, folder / "bundle", train=train, test=test, **end)
+    dataset = open_plan_source(plan, progress)
+    if plan.fingerprint != dataset.fingerprint:
+        raise InputError(
+            f"the source '{plan.source}' has changed since this run began (fingerprint {dataset.fingerprint[:12]}, "
+            f"expected {plan.fingerprint[:12]}): bring the original files back, or start a new run"
+        )
+    return _Session(plan, folder, dataset, observers, progress, say).train()
+
+
+class _Session:
+    """One process's share of a run; the folder carries everything to the next."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        dataset: Dataset,
+        observers: Sequence[Observer],
+        progress: Progress,
+        say: Say,
+    ) -> None:
+        self.folder, self.dataset, self._progress, self._say = folder, dataset, progress, say
+        self._device = device()
+        torch.set_num_threads(usable_threads(plan.threads or None))
+        self.preprocessing = resolve_preprocessing(plan.recipe.input, dataset)
+        self.network, plan = self._build(plan)
+        self.batches = Batches(
+            dataset.train,
+            self.preprocessing,
+            batch_size=plan.recipe.batch_size,
+            augmentation=plan.recipe.augmentation,
+            seed=plan.seed,
+        )
+        self.precision = self._choose_precision(plan)
+        # The choice is part of the plan: a resumed run must not measure again and decide otherwise.
+        self.plan = replace(plan, recipe=plan.recipe.model_copy(update={"precision": self.precision.name}))
+        self._observers = observers
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def train(self) -> RunResult:
+        recipe = self.plan.recipe
+        if recipe.early_stopping is not None and self.dataset.validation is None:
+            raise InputError(
+                "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
+            )
+        diary = Diary(self.folder, "test" if self.dataset.validation is None else "validation")
+        loop = Loop(
+            self.network,
+            self.batches,
+            recipe,
+            self.precision,
+            self._checkpoint,
+            self._measure_held_out,
+            [diary, *self._observers],
+        )
+        if self._checkpoint.exists():
+            loop.restore(load_checkpoint(self._checkpoint))
+            diary.resumed(loop.step)
+            self._say("resume", f"at step {loop.step:,} of {loop.steps:,}")
+        else:
+            torch.manual_seed(self.plan.seed)  # dropout and stochastic depth draw from here on
+            diary.started(self._start_event(loop))
+        try:
+            end = loop.run()
+        except BaseException:
+            diary.ended("failed", None, peak_memory_bytes())
+            raise
+        if end.status == "interrupted":
+            diary.ended(end.status, end, peak_memory_bytes())
+            return self._result(end, None, None)
+        train, test = self._finish(loop, end)
+        diary.ended("done", end, peak_memory_bytes())
+        return self._result(end, train, test)
+
+    def _build(self, plan: Plan) -> tuple[models.Network, Plan]:
+        recipe, channels = plan.recipe, self.dataset.train.shape[0]
+        options = {**plan.options, "classes": len(self.dataset.classes), "channels": channels}
+        shortcut = options.get("shortcut") or models.spec(plan.model).settings.get("shortcut", "none")
+        if shortcut != "none":  # in a plain network both would cut the only path
+            options |= {"zero_gamma": recipe.zero_gamma, "stochastic_depth": recipe.stochastic_depth}
+        network = models.create(plan.model, **options, seed=plan.seed)
+        if recipe.finetune.weights is not None and not self._checkpoint.exists():
+            file = weights_file(recipe.finetune.weights, plan.model, self._progress)
+            loaded = load_foreign(network, file, new_head=True)
+            self._say("weights", str(loaded))
+        # JSON values only, and complete: this is what a bundle needs to build the network again.
+        plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
+        # Counting runs the network once: an input it cannot take is refused here, before anything is written.
+        self.cost = models.cost(network, (channels, self.preprocessing.side, self.preprocessing.side))
+        return network.to(self._device, memory_format=torch.channels_last), plan  # type: ignore[call-overload]
+
+    def _choose_precision(self, plan: Plan) -> Precision:
+        images = self.batches.batch(0, 0).images.to(self._device)
+        smoothing = plan.recipe.label_smoothing
+        targets = torch.zeros(len(images), dtype=torch.int64, device=self._device)
+        chosen = choose_precision(
+            plan.recipe.precision,
+            self.network,
+            images,
+            lambda net, x: training_loss(net(x), targets, smoothing),
+        )
+        self._say("precision", f"{chosen}; {torch.get_num_threads()} threads on {self._device}")
+        return chosen
+
+    def _measure_held_out(self, network: nn.Module) -> Measurement:
+        held_out = self.dataset.validation or self.dataset.test
+        return self._measure(network, held_out, self.precision.name)
+
+    def _measure(self, network: nn.Module, images: ImageSet, precision: str) -> Measurement:
+        logits = logits_of(
+            network,
+            images,
+            self.preprocessing,
+            precision=precision,
+            device=self._device,
+            progress=self._progress,
+        )
+        loss = cross_entropy(logits, images.labels)
+        return Measurement(top_k_accuracy(logits, images.labels, 1), loss if math.isfinite(loss) else None)
+
+    def _finish(self, loop: Loop, end: LoopEnd) -> tuple[Measurement, Measurement]:
+        network, test_images = loop.result, self.dataset.test
+        # The final figures are computed in fp32, as the bundle will be used, whatever the training ran in.
+        test = evaluate(
+            network, test_images, self.preprocessing, device=self._device, progress=self._progress
+        )
+        train = self._measure(network, _sample(self.dataset.train, self.plan.seed), "fp32")
+        tta = None
+        if self.plan.recipe.tta != "none":
+            tta = evaluate(
+                network,
+                test_images,
+                self.preprocessing,
+                tta=self.plan.recipe.tta,
+                device=self._device,
+                progress=self._progress,
+            )
+        metrics = {"train": vars(train), "test": _headline(test), "tta": _headline(tta) if tta else None}
+        save_bundle(
+            self.folder / "bundle",
+            network,
+            self.dataset.classes,
+            self.preprocessing,
+            metrics,
+            self._provenance(),
+        )
+        mistakes = save_mistakes(self.folder, test, test_images)
+        write_evaluation(self.folder, train, test, tta, mistakes, end)
+        return train, Measurement(test.top1, test.loss)
+
+    def _result(self, end: LoopEnd, train: Measurement | None, test: Measurement | None) -> RunResult:
+        return RunResult(
+            self.folder,
+            self.folder / "bundle",
+            end.status,
+            end.epochs,
+            end.seconds,
+            end.images_per_second,
+            train,
+            test,
+        )
+
+    def _start_event(self, loop: Loop) -> dict[str, Any]:
+        data, plan = self.dataset, self.plan
+        return {
+            "model": plan.model,
+            "options": plan.options,
+            "params": self.cost.params,
+            "macs": self.cost.macs,
+            "recipe": plan.recipe.name,
+            "source": {
+                "name": data.name,
+                "fingerprint": data.fingerprint,
+                "train": len(data.train),
+                "test": len(data.test),
+                "validation": None if data.validation is None else len(data.validation),
+                "classes": list(data.classes),
+                "input": [self.preprocessing.channels, self.preprocessing.side, self.preprocessing.side],
+                "problems": len(data.problems),
+                "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
+            },
+            "machine": describe_machine(),
+            "precision": str(self.precision),
+            "threads": torch.get_num_threads(),
+            "device": str(self._device),
+            "seed": plan.seed,
+            "epochs": plan.recipe.epochs,
+            "steps_per_epoch": loop.steps_per_epoch,
+            "batch_size": self.batches.batch_size,
+        }
+
+    def _provenance(self) -> dict[str, Any]:
+        machine = describe_machine()
+        return {
+            "source": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint,
+            "split_seed": self.plan.seed,
+            "seed": self.plan.seed,
+            "recipe": self.plan.recipe.name,
+            "trained": time.strftime("%Y-%m-%d", time.gmtime()),
+            "precision": str(self.precision),
+            **{key: machine[key] for key in ("cpu", "torch", "skipline")},
+        }
+
+
+def _sample(images: ImageSet, seed: int) -> ImageSet:
+    """At most TRAIN_SAMPLE images, drawn once per seed, so that a large set does not double the run's time."""
+    if len(images) <= TRAIN_SAMPLE:
+        return images
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy()
+    return replace(images, images=images.images[chosen], labels=images.labels[chosen], files=())
+
+
+def _headline(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "n": evaluation.n,
+        "top1": evaluation.top1,
+        "top1_interval": list(evaluation.top1_interval),
+        "loss": evaluation.loss,
+    }
+
+
+def remove_run(folder: Path) -> None:
+    """Delete an earlier run so that its folder can be used again; nothing that is not a run is touched.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "recipe.toml").exists() or not (folder / "events.jsonl").exists():
+        raise InputError(f"'{folder}' is not empty and not a run: --overwrite deletes only runs")
+    shutil.rmtree(folder)

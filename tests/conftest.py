@@ -1,0 +1,37 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and published weights; tests that need it skip where it is absent."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("SKIPLINE_SHARED", beside))
+    if not (folder / "data" / "cifar10-jpeg.tar").is_file():
+        pytest.skip(f"no shared data at {folder} (set SKIPLINE_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SKIPLINE_HOME that the tests of one session share, so that the 60,000 photos are decoded once."""
+    return tmp_path_factory.mktemp("skipline-home")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("SKIPLINE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _same_randomness() -> None:
+    """Every test begins from the same generator state."""
+    torch.manual_seed(0)

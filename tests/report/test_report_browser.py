@@ -1,0 +1,182 @@
+"""The report in a real browser: without network, at two widths, in light and dark."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skipline.report import write_report
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+class Opened:
+    """An opened report and all that the browser said about it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss())
+        )
+
+    def value(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser on this machine; looked for {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Open:
+    @contextmanager
+    def open_report(file: Path, size: tuple[int, int] = DESKTOP, theme: str = "light") -> Iterator[Opened]:
+        viewport = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=viewport, color_scheme=theme, offline=True)
+        report = Opened(context.new_page())
+        report.page.goto(file.as_uri())
+        report.page.wait_for_function(
+            "[...document.querySelectorAll('.plot')].every(p => p.querySelector('svg'))"
+        )
+        yield report
+        context.close()
+
+    return open_report
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_opens_whole_without_network(runs: Any, opened: Open, size: tuple[int, int], theme: str) -> None:
+    folder = runs.make(twin_top1=0.572)
+    file = write_report(folder)
+    with opened(file, size, theme) as report:
+        assert [url for url in report.requests if not url.startswith("data:")] == [file.as_uri()]
+        assert report.complaints == []
+        assert report.value("document.documentElement.scrollWidth") == size[0]
+        assert report.value("[...document.querySelectorAll('.plot')].map(p => p.id)") == [
+            *("accuracy-plot", "loss-plot", "rate-plot", "confusion-plot"),
+        ]
+        # As many lines as the charts of accuracy and loss should have: two networks, training and test.
+        assert report.value("document.querySelectorAll('#accuracy path.js-line').length") == 4
+        assert report.value("document.querySelectorAll('#rate path.js-line').length") == 1
+        widths = report.value("[...document.querySelectorAll('.plot svg')].map(s => s.clientWidth)")
+        assert all(200 < width <= size[0] for width in widths)
+        background = report.value("getComputedStyle(document.body).backgroundColor")
+        assert background == ("rgb(21, 23, 26)" if theme == "dark" else "rgb(255, 254, 251)")
+
+
+def test_the_figures_shown_are_those_of_the_files(runs: Any, opened: Open) -> None:
+    folder = runs.make()
+    test = json.loads((folder / "evaluation.json").read_text())["test"]
+    with opened(write_report(folder)) as report:
+        shown = report.page.locator("header data").first
+        assert float(shown.get_attribute("value")) == test["top1"]
+        assert shown.inner_text().replace("\N{NO-BREAK SPACE}", " ") == f"{100 * test['top1']:.1f} %"
+        cells = report.value(
+            "[...document.querySelectorAll('#confusion .heatmap-label')].map(t => t.textContent)"
+        )
+        drawn = [int(text) for text in cells if text]
+        assert sorted(drawn) == sorted(n for row in test["confusion"] for n in row if n)
+        rows = report.value(
+            "[...document.querySelectorAll('#classes tbody tr')].map(r => [r.cells[0].textContent,"
+            " Number(r.cells[2].firstChild.value)])"
+        )
+        assert dict(rows) == {score["name"]: score["recall"] for score in test["classes"]}
+
+
+def test_charts_follow_the_theme_while_the_page_is_open(runs: Any, opened: Open) -> None:
+    stroke = "getComputedStyle(document.querySelector('#accuracy path.js-line')).stroke"
+    with opened(write_report(runs.make(epochs=3)), theme="light") as report:
+        assert report.value(stroke) == "rgb(213, 94, 0)"
+        report.page.emulate_media(color_scheme="dark")
+        report.page.wait_for_function(f"{stroke} === 'rgb(230, 159, 0)'")
+        ticks = report.value("getComputedStyle(document.querySelector('#accuracy .xtick text')).fill")
+        assert ticks == "rgb(165, 162, 154)"
+        assert report.complaints == []
+
+
+def test_charts_follow_the_window(runs: Any, opened: Open) -> None:
+    with opened(write_report(runs.make(epochs=3))) as report:
+        report.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        width = "document.querySelector('#accuracy .plot svg').clientWidth"
+        report.page.wait_for_function(f"{width} <= {PHONE[0]}")
+        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+
+
+def test_names_that_are_code_are_shown_and_not_run(runs: Any, opened: Open) -> None:
+    names = ["<script>window.hacked=1</script>", "</script><img src=x onerror='window.hacked=2'>", "<b>c</b>"]
+    folder = runs.make(classes=names, source=names[1], files=names, notes=names, test_top1=0.7, epochs=3)
+    with opened(write_report(folder), PHONE) as report:
+        assert report.value("window.hacked") is None
+        assert report.complaints == []
+        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+        assert report.page.title() == f"resnet56 on {names[1]}"
+        ticks = report.value(
+            "[...document.querySelectorAll('#confusion .ytick text')].map(t => t.textContent)"
+        )
+        assert ticks[2] == "<b>c</b>"
+        assert ticks[0].startswith("<script>window.hack")
+        assert names[0] in report.value("document.querySelector('#classes table').textContent")
+
+
+def test_the_policy_stops_what_escaping_might_miss(runs: Any, opened: Open, tmp_path: Path) -> None:
+    html = write_report(runs.make(epochs=1)).read_text(encoding="utf-8")
+    hurt = tmp_path / "hurt.html"
+    inserted = "<script>window.hacked=1</script><img src='http://example.invalid/x.png'>"
+    hurt.write_text(html.replace("<main>", f"<main>{inserted}"), encoding="utf-8")
+    with opened(hurt) as report:
+        assert report.value("window.hacked") is None
+        assert len([text for text in report.complaints if "Content Security Policy" in text]) >= 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"classes": ["cat", "dog"], "epochs": 1},
+        {"classes": [f"species {i}" for i in range(100)], "test_top1": 0.8, "epochs": 30},
+        {"classes": ["w" * 120, "x" * 120, "y z " * 40], "files": ["folder/" * 30 + "name.png"], "epochs": 3},
+        {"epochs": 2, "planned": 9, "end": None, "evaluated": False},
+    ],
+    ids=["two classes, one epoch", "hundred classes", "long names", "interrupted"],
+)
+def test_it_fits_a_phone_whatever_the_run(runs: Any, opened: Open, options: dict[str, Any]) -> None:
+    with opened(write_report(runs.make(**options)), PHONE) as report:
+        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+        assert report.complaints == []
+        report.value("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No session bus is looked for, which some systems wait for at the start."""
+    if "DBUS_SESSION_BUS_ADDRESS" not in os.environ:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "/dev/null")

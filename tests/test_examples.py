@@ -1,0 +1,18 @@
+"""The examples run, and do what they say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def test_train_and_predict(tmp_path: Path) -> None:
+    main = runpy.run_path(str(EXAMPLES / "train_and_predict.py"))["main"]
+    assert main(tmp_path, epochs=3) > 0.5
+
+
+def test_watch_training(tmp_path: Path) -> None:
+    main = runpy.run_path(str(EXAMPLES / "watch_training.py"))["main"]
+    assert len(main(tmp_path, epochs=2)) == 2
