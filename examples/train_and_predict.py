@@ -17,7 +17,9 @@ def main(folder: Path, epochs: int = 12) -> float:
     test = skipline.open_source("digits").test
     predictions = bundle.predict(test.images[:8])
     for label, prediction in zip(test.labels, predictions, strict=False):
-        print(f"a {test.classes[label]}, called {prediction.class_name} with probability {prediction.probability:.2f}")
+        print(
+            f"a {test.classes[label]}, called {prediction.class_name} with probability {prediction.probability:.2f}"
+        )
     return skipline.evaluate(bundle.network, test, bundle.preprocessing).top1
 
 

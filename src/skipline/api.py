@@ -24,7 +24,6 @@ from skipline.training import (
     named_recipe,
     open_plan_source,
     read_recipe,
-    remove_run,
     resume_run,
     start_run,
     usable_threads,
@@ -128,9 +127,11 @@ def train(
         twin=twin,
     )
     dataset = open_plan_source(plan, progress)
-    _say_dataset(dataset, seed, say)
+    _say_dataset(dataset, say)
     if given is None or model is None:
-        at_hand = weights is not None or (given is None and _imagenet_at_hand(dataset, model, progress, say))
+        at_hand = weights is not None or (
+            given is None and not twin and _imagenet_at_hand(dataset, model, progress, say)
+        )
         default_model, default_recipe = default_choice(dataset, at_hand)
         given = given or _given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
         assert given is not None
@@ -140,9 +141,9 @@ def train(
     folder = Path(out) if out is not None else free_run_folder(source)
     if twin:
         plan.twin_plan()  # a network without a twin is told now, not after the first run
-    if overwrite:
-        remove_run(folder)
-    run = start_run(plan, folder, dataset, observers=observers, progress=progress, say=say)
+    run = start_run(
+        plan, folder, dataset, overwrite=overwrite, observers=observers, progress=progress, say=say
+    )
     return _with_twin(run, dataset, observers, progress, say)
 
 
@@ -221,7 +222,7 @@ def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, s
     return True
 
 
-def _say_dataset(dataset: Dataset, seed: int, say: Say) -> None:
+def _say_dataset(dataset: Dataset, say: Say) -> None:
     total = (
         len(dataset.train)
         + len(dataset.test)
@@ -235,7 +236,7 @@ def _say_dataset(dataset: Dataset, seed: int, say: Say) -> None:
     if dataset.validation is not None:
         held_out += f" / {len(dataset.validation):,} validation"
     channels, height, width = dataset.train.shape
-    say(dataset.name, ", ".join([*parts, f"{height} x {width} x {channels}", held_out, f"seed {seed}"]))
+    say(dataset.name, ", ".join([*parts, f"{height} x {width} x {channels}", held_out]))
     for note in dataset.notes:
         say("", note)
     for problem in dataset.problems[:3]:

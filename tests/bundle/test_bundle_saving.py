@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -167,6 +168,7 @@ def test_a_failed_swap_puts_the_earlier_bundle_back(
 
 def test_a_crash_between_the_two_renames_loses_nothing(network: nn.Module, folder: Path) -> None:
     folder.rename(saving.previous(folder))  # the first rename happened, the second did not
+    shutil.copytree(saving.previous(folder), folder.with_name(".bundle.tmp"))
     assert load_bundle(folder).metrics == {"test": {"top1": 0.5}}
     save_bundle(folder, network, CLASSES, PREPROCESSING, {"version": 2}, {})
     assert load_bundle(folder).metrics == {"version": 2}

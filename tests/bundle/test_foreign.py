@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -297,19 +298,28 @@ def test_half_precision_is_converted(network: nn.Module, target: nn.Module, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "top1"),
-    [("resnet20", "resnet20-12fca82f.th", 0.8103), ("resnet32", "resnet32-d509ac18.th", 0.8256)],
+    ("name", "file", "every", "top1"),
+    # resnet32 scores 0.8256 on all 10,000 images; a fifth of them shows as well that its weights are in their places.
+    [("resnet20", "resnet20-12fca82f.th", 1, 0.8103), ("resnet32", "resnet32-d509ac18.th", 5, 0.8190)],
 )
 def test_published_checkpoints_reach_their_accuracy(
-    shared: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str, top1: float
+    shared: Path,
+    shared_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    file: str,
+    every: int,
+    top1: float,
 ) -> None:
-    """akamaster's ResNets on the JPEG copy of CIFAR-10, ImageNet statistics, fp32."""
+    """akamaster's ResNets on the test split of the JPEG copy of CIFAR-10, ImageNet statistics, fp32."""
     monkeypatch.setenv("SKIPLINE_HOME", str(shared_cache))
-    dataset = open_source(shared / "data" / "cifar10-jpeg.tar")
+    test = open_source(shared / "data" / "cifar10-jpeg.tar").test
+    test = replace(test, images=test.images[::every], labels=test.labels[::every], files=())
     network = create(name, classes=10)
     loaded = load_foreign(network, shared / "weights" / file)
     assert loaded.layout == "akamaster"
-    preprocessing = Preprocessing(3, 32, 32, IMAGENET_MEAN, IMAGENET_STD)
-    result = evaluate(network, dataset.test, preprocessing)
-    assert result.n == 10_000
-    assert result.top1 == top1
+    result = evaluate(network, test, Preprocessing(3, 32, 32, IMAGENET_MEAN, IMAGENET_STD))
+    assert result.n == 10_000 // every
+    assert result.top1 == pytest.approx(
+        top1, abs=1.1 / result.n
+    )  # one image may tip over on another processor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,21 @@ def picture() -> Picture:
     def make(seed: int = 0, width: int = 40, height: int = 40) -> Image.Image:
         cells = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
         return Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
+
+    return make
+
+
+@pytest.fixture
+def bomb() -> Callable[[int, int], bytes]:
+    """A function that makes a PNG of some dozen bytes which claims to be as large as one likes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def make(width: int, height: int) -> bytes:
+        header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        chunks = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
 
     return make
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from skipline.data import open_source
 from skipline.data import archive as module
+from skipline.data import open_source
 from skipline.data.archive import Archive
 from skipline.data.listing import Listing
 from skipline.errors import SourceError, StorageError
@@ -43,7 +43,9 @@ def test_archive_and_folder_are_the_same_data(photos, tmp_path: Path):
     assert (packed.train.images == unpacked.train.images).all()
 
 
-@pytest.mark.parametrize(("suffix", "mode"), [(".tar.gz", "w:gz"), (".tgz", "w:gz"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")])
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tar.gz", "w:gz"), (".tgz", "w:gz"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")]
+)
 def test_compressed_archives(suffix: str, mode: str, photos, tmp_path: Path):
     folder = photos({"cat": 6, "dog": 5})
     packed = open_source(pack(folder, tmp_path / f"photos{suffix}", mode))
@@ -105,7 +107,9 @@ def test_an_archive_cut_anywhere_is_refused_not_shortened(photos, tmp_path: Path
     cut = tmp_path / "cut.tar"
     for length in [1, 511, 512, 513, *range(600, len(end), 397), len(end)]:
         cut.write_bytes(whole[:length])
-        with pytest.raises(SourceError, match=r"^'cut\.tar' is not a whole \.tar archive \(.*\)\. Copy or download it again$"):
+        with pytest.raises(
+            SourceError, match=r"^'cut\.tar' is not a whole \.tar archive \(.*\)\. Copy or download it again$"
+        ):
             listed(cut)
 
 
@@ -114,7 +118,9 @@ def test_a_compressed_archive_cut_short_is_refused(keep: float, photos, tmp_path
     whole = pack(photos({"cat": 3, "dog": 3}), tmp_path / "x.tar.gz", "w:gz").read_bytes()
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(whole[: int(keep * len(whole))])
-    with pytest.raises(SourceError, match=r"^'cut\.tar\.gz' is not a whole archive \(.*\)\. Copy or download it again$"):
+    with pytest.raises(
+        SourceError, match=r"^'cut\.tar\.gz' is not a whole archive \(.*\)\. Copy or download it again$"
+    ):
         listed(cut)
 
 
@@ -122,7 +128,9 @@ def test_a_compressed_archive_cut_short_is_refused(keep: float, photos, tmp_path
 def test_what_is_no_archive(content: bytes, tmp_path: Path):
     path = tmp_path / "x.tar"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"^('x\.tar' is not a whole \.tar archive|there are no images in 'x\.tar')"):
+    with pytest.raises(
+        SourceError, match=r"^('x\.tar' is not a whole \.tar archive|there are no images in 'x\.tar')"
+    ):
         listed(path)
 
 
@@ -157,7 +165,9 @@ def test_an_archive_that_unpacks_to_more_than_the_disk_holds(tmp_path: Path, mon
     usage = namedtuple("usage", "total used free")
     frees = iter([2**31, 2**31, 2**29])  # each block of 4 MiB that is written leaves less
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**32, 0, next(frees)))
-    with pytest.raises(StorageError, match=r"^'bomb\.tar\.gz' unpacks to more than the disk of '.*cache' holds"):
+    with pytest.raises(
+        StorageError, match=r"^'bomb\.tar\.gz' unpacks to more than the disk of '.*cache' holds"
+    ):
         listed(bomb)
     assert list((tmp_path / "home" / "cache").iterdir()) == []
 

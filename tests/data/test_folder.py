@@ -102,7 +102,8 @@ def test_image_files_names_what_is_missing(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("length", "count", "expected"), [(3, 5, [0, 1, 2]), (5, 5, [0, 1, 2, 3, 4]), (101, 3, [0, 50, 100]), (0, 4, [])]
+    ("length", "count", "expected"),
+    [(3, 5, [0, 1, 2]), (5, 5, [0, 1, 2, 3, 4]), (101, 3, [0, 50, 100]), (0, 4, [])],
 )
 def test_spread(length: int, count: int, expected: list[int]):
     assert spread(length, count) == expected

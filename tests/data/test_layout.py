@@ -33,7 +33,11 @@ def test_splits_and_classes_are_read_from_folders():
     [("valid", "validation"), ("Validation", "validation"), ("VAL", "validation"), ("testing", "test")],
 )
 def test_other_names_of_splits(folder: str, split: str):
-    names = ["Training/cat/1.jpg", "test/cat/1.jpg" if split == "validation" else "val/cat/1.jpg", f"{folder}/cat/2.jpg"]
+    names = [
+        "Training/cat/1.jpg",
+        "test/cat/1.jpg" if split == "validation" else "val/cat/1.jpg",
+        f"{folder}/cat/2.jpg",
+    ]
     assert placed(*names)[f"{folder}/cat/2.jpg"] == (split, "cat")
 
 
@@ -109,7 +113,7 @@ def test_what_is_no_image_is_ignored_and_counted():
     assert result.notes == (
         "left out 1 empty class folder: 'empty'",
         "left out 1 image outside the class folders, such as 'cover.png'",
-        "ignored 2 files that are no images (.txt, .csv)",
+        "ignored 2 other files (.txt, .csv)",
         "ignored 3 hidden files",
     )
 
@@ -117,7 +121,7 @@ def test_what_is_no_image_is_ignored_and_counted():
 def test_photographs_that_cannot_be_read_are_problems_not_other_files():
     (problem,) = listing("cat/1.jpg", "dog/1.jpg", "cat/IMG_1.HEIC").problems
     assert problem.file == "cat/IMG_1.HEIC"
-    assert problem.reason == "HEIC files cannot be read: convert it to JPEG"
+    assert problem.reason == "HEIC cannot be read here: convert it to JPEG"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +144,13 @@ def test_photographs_that_cannot_be_read_are_problems_not_other_files():
         ),
         (
             ["cat/1.heic"],
-            "there are no images in 'photos/' that can be read: cat/1.heic: HEIC files cannot be read: convert it to JPEG",
+            "there are no images in 'photos/' that can be read: "
+            "cat/1.heic: HEIC cannot be read here: convert it to JPEG",
         ),
         (
             ["test/cat/1.jpg", "val/cat/2.jpg"],
-            "'photos/' has test/ and val/ but no train/ with images. Expected train/ and test/, or one folder per class",
+            "'photos/' has test/ and val/ but no train/ with images. "
+            "Expected train/ and test/, or one folder per class",
         ),
         (
             ["train/cat/1.jpg", "val/cat/2.jpg", "valid/cat/3.jpg"],
@@ -152,7 +158,8 @@ def test_photographs_that_cannot_be_read_are_problems_not_other_files():
         ),
         (
             ["train/cat/1.jpg", "train/dog/1.jpg", "test/dgo/2.jpg"],
-            "'photos/' has test or validation images of 'dgo', but no training images of that name. Did you mean 'dog'?",
+            "'photos/' has test or validation images of 'dgo', but no training images of that name. "
+            "Did you mean 'dog'?",
         ),
     ],
 )

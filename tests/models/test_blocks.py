@@ -106,4 +106,5 @@ def test_groups_and_widths_of_the_wide_and_the_grouped_network() -> None:
         wide, grouped = create("wide_resnet50_2"), create("resnext50_32x4d")
     assert wide.layer1[0].conv2.weight.shape == (128, 128, 3, 3)
     assert grouped.layer1[0].conv2.weight.shape == (128, 4, 3, 3)
-    assert wide.layer4[2].conv3.weight.shape == grouped.layer4[2].conv3.weight.shape[:1] + (1024, 1, 1)
+    for network in (wide, grouped):
+        assert network.layer4[2].conv3.weight.shape == (2048, 1024, 1, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,12 +31,27 @@ class Opened:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss())
-        )
+        page.on("dialog", self._refuse)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def value(self, script: str) -> Any:
         return self.page.evaluate(script)
+
+    def wait_for(self, script: str) -> None:
+        """Wait until a script gives true; the browser tool's own waiting is stopped by the page's policy."""
+        for _ in range(200):
+            if self.value(script):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"never came true: {script}")
+
+    @property
+    def width(self) -> int:
+        """Pixels that the page takes; more than the window's means that it scrolls sideways."""
+        return int(self.value("document.documentElement.scrollWidth"))
 
 
 Open = Callable[..., Any]
@@ -64,7 +78,7 @@ def opened(browser: Any) -> Open:
         report = Opened(context.new_page())
         report.page.goto(file.as_uri())
         report.page.wait_for_function(
-            "[...document.querySelectorAll('.plot')].every(p => p.querySelector('svg'))"
+            "[...document.querySelectorAll('.graph')].every(p => p.querySelector('svg'))"
         )
         yield report
         context.close()
@@ -72,22 +86,21 @@ def opened(browser: Any) -> Open:
     return open_report
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop, light", "phone, dark"]
+)
 def test_it_opens_whole_without_network(runs: Any, opened: Open, size: tuple[int, int], theme: str) -> None:
-    folder = runs.make(twin_top1=0.572)
-    file = write_report(folder)
+    file = write_report(runs.make(twin_top1=0.572))
     with opened(file, size, theme) as report:
         assert [url for url in report.requests if not url.startswith("data:")] == [file.as_uri()]
         assert report.complaints == []
-        assert report.value("document.documentElement.scrollWidth") == size[0]
-        assert report.value("[...document.querySelectorAll('.plot')].map(p => p.id)") == [
-            *("accuracy-plot", "loss-plot", "rate-plot", "confusion-plot"),
-        ]
-        # As many lines as the charts of accuracy and loss should have: two networks, training and test.
-        assert report.value("document.querySelectorAll('#accuracy path.js-line').length") == 4
-        assert report.value("document.querySelectorAll('#rate path.js-line').length") == 1
-        widths = report.value("[...document.querySelectorAll('.plot svg')].map(s => s.clientWidth)")
+        assert report.width == size[0]
+        plots = report.value("[...document.querySelectorAll('.graph')].map(p => p.id)")
+        assert plots == ["accuracy-plot", "loss-plot", "rate-plot", "confusion-plot"]
+        # Two networks, training and test.
+        assert report.value("document.querySelectorAll('#accuracy .scatterlayer path.js-line').length") == 4
+        assert report.value("document.querySelectorAll('#rate .scatterlayer path.js-line').length") == 1
+        widths = report.value("[...document.querySelectorAll('.graph svg')].map(s => s.clientWidth)")
         assert all(200 < width <= size[0] for width in widths)
         background = report.value("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(21, 23, 26)" if theme == "dark" else "rgb(255, 254, 251)")
@@ -112,23 +125,18 @@ def test_the_figures_shown_are_those_of_the_files(runs: Any, opened: Open) -> No
         assert dict(rows) == {score["name"]: score["recall"] for score in test["classes"]}
 
 
-def test_charts_follow_the_theme_while_the_page_is_open(runs: Any, opened: Open) -> None:
-    stroke = "getComputedStyle(document.querySelector('#accuracy path.js-line')).stroke"
+def test_charts_follow_theme_and_window_while_the_page_is_open(runs: Any, opened: Open) -> None:
+    stroke = "getComputedStyle(document.querySelector('#accuracy .scatterlayer path.js-line')).stroke"
     with opened(write_report(runs.make(epochs=3)), theme="light") as report:
         assert report.value(stroke) == "rgb(213, 94, 0)"
         report.page.emulate_media(color_scheme="dark")
-        report.page.wait_for_function(f"{stroke} === 'rgb(230, 159, 0)'")
+        report.wait_for(f"{stroke} === 'rgb(230, 159, 0)'")
         ticks = report.value("getComputedStyle(document.querySelector('#accuracy .xtick text')).fill")
         assert ticks == "rgb(165, 162, 154)"
-        assert report.complaints == []
-
-
-def test_charts_follow_the_window(runs: Any, opened: Open) -> None:
-    with opened(write_report(runs.make(epochs=3))) as report:
         report.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-        width = "document.querySelector('#accuracy .plot svg').clientWidth"
-        report.page.wait_for_function(f"{width} <= {PHONE[0]}")
-        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+        report.wait_for(f"document.querySelector('#accuracy .graph svg').clientWidth <= {PHONE[0]}")
+        assert report.width == PHONE[0]
+        assert report.complaints == []
 
 
 def test_names_that_are_code_are_shown_and_not_run(runs: Any, opened: Open) -> None:
@@ -137,13 +145,13 @@ def test_names_that_are_code_are_shown_and_not_run(runs: Any, opened: Open) -> N
     with opened(write_report(folder), PHONE) as report:
         assert report.value("window.hacked") is None
         assert report.complaints == []
-        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
+        assert report.width == PHONE[0]
         assert report.page.title() == f"resnet56 on {names[1]}"
         ticks = report.value(
             "[...document.querySelectorAll('#confusion .ytick text')].map(t => t.textContent)"
         )
-        assert ticks[2] == "<b>c</b>"
-        assert ticks[0].startswith("<script>window.hack")
+        assert "<b>c</b>" in ticks
+        assert any(text.startswith("<script>window.hack") for text in ticks)
         assert names[0] in report.value("document.querySelector('#classes table').textContent")
 
 
@@ -160,23 +168,14 @@ def test_the_policy_stops_what_escaping_might_miss(runs: Any, opened: Open, tmp_
 @pytest.mark.parametrize(
     "options",
     [
-        {"classes": ["cat", "dog"], "epochs": 1},
         {"classes": [f"species {i}" for i in range(100)], "test_top1": 0.8, "epochs": 30},
         {"classes": ["w" * 120, "x" * 120, "y z " * 40], "files": ["folder/" * 30 + "name.png"], "epochs": 3},
-        {"epochs": 2, "planned": 9, "end": None, "evaluated": False},
+        {"classes": ["cat", "dog"], "epochs": 1, "planned": 9, "end": None, "evaluated": False},
     ],
-    ids=["two classes, one epoch", "hundred classes", "long names", "interrupted"],
+    ids=["hundred classes", "long names", "interrupted after one epoch"],
 )
 def test_it_fits_a_phone_whatever_the_run(runs: Any, opened: Open, options: dict[str, Any]) -> None:
     with opened(write_report(runs.make(**options)), PHONE) as report:
-        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
-        assert report.complaints == []
         report.value("document.querySelectorAll('details').forEach(d => d.open = true)")
-        assert report.value("document.documentElement.scrollWidth") == PHONE[0]
-
-
-@pytest.fixture(autouse=True)
-def _quiet_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No session bus is looked for, which some systems wait for at the start."""
-    if "DBUS_SESSION_BUS_ADDRESS" not in os.environ:
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "/dev/null")
+        assert report.width == PHONE[0]
+        assert report.complaints == []

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +181,11 @@ def test_structure_for_readers_and_search(runs: Any) -> None:
     assert page.elements[0] == ("html", {"lang": "en"})
     assert len(page.all("h1")) == 1
     headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
-    assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(headings))
     assert all(attributes.get("alt") for attributes in page.all("img"))
     names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(names) == len(set(names))
-    plots = [attributes for attributes in page.all("div") if attributes.get("class") == "plot"]
+    plots = [attributes for attributes in page.all("div") if attributes.get("class") == "graph"]
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in plots)
     assert len(page.all("details")) >= len(plots)
 
@@ -242,6 +243,17 @@ def test_a_loss_that_is_not_finite_leaves_a_gap(runs: Any) -> None:
     page = _report(folder)
     assert page.figures[1]["data"][0]["y"][2] is None
     assert "This run failed" in page.text
+
+
+def test_a_run_without_any_finite_loss_has_no_loss_chart(runs: Any) -> None:
+    folder = runs.make(epochs=1, end="failed", evaluated=False)
+    events = runs.events(folder)
+    for event in events:
+        if event["kind"] == "epoch":
+            event["train"]["loss"] = event["test"]["loss"] = None
+    runs.rewrite(folder, events)
+    names = [attributes.get("id") for attributes in _report(folder).all("figure")]
+    assert names == ["accuracy", "rate"]
 
 
 def test_one_epoch_and_two_classes(runs: Any) -> None:

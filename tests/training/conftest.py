@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from skipline.data import Dataset, ImageSet, open_source
 from skipline.training import Plan, Recipe, changed, named_recipe
@@ -45,10 +44,3 @@ def plan() -> Callable[..., Plan]:
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
-
-
-@pytest.fixture(autouse=True)
-def _restore_threads() -> object:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)

@@ -110,7 +110,7 @@ def test_the_loss_of_the_first_step_is_that_of_a_guess(
     recorder = Recorder()
     start_run(plan("epochs=1"), run_folder, digits, observers=[recorder])
     assert recorder.steps[0].loss == pytest.approx(np.log(10), abs=1.2)
-    assert recorder.steps[0].lr == pytest.approx(0.1 * 0.04)
+    assert recorder.steps[0].lr == pytest.approx(0.05 * 0.04)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_rate_and_checkpoint(
@@ -185,6 +185,20 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
     (run_folder / "recipe.toml").write_text("epochs = 1")
     with pytest.raises(InputError, match="already holds a run"):
         start_run(plan(), run_folder, digits)
+
+
+def test_overwriting_waits_until_the_plan_is_known_to_be_sound(
+    plan: Callable[..., Plan], digits: Dataset, run_folder: Path
+) -> None:
+    start_run(plan("epochs=1"), run_folder, digits)
+    with pytest.raises(InputError, match="early_stopping needs"):
+        start_run(plan("early_stopping=1"), run_folder, digits, overwrite=True)
+    assert (run_folder / "bundle").is_dir(), "the earlier run is intact"
+
+
+def test_a_twin_of_trained_weights_is_refused(plan: Callable[..., Plan]) -> None:
+    with pytest.raises(InputError, match="--twin compares two networks that learn from scratch"):
+        plan("finetune.weights=torchvision").twin_plan()
 
 
 def test_overwrite_deletes_only_runs(tmp_path: Path) -> None:

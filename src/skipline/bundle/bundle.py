@@ -28,7 +28,7 @@ class Bundle:
     """
 
     name: str
-    network: nn.Module
+    network: nn.Module = field(repr=False)
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     metrics: dict[str, Any] = field(default_factory=dict)

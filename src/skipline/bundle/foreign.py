@@ -14,9 +14,8 @@ from skipline.bundle.weight_files import Tensors, read_tensors
 from skipline.errors import WeightsError
 from skipline.models import akamaster_layout
 
-COUNTER = (
-    "num_batches_tracked"  # of BN; files from before PyTorch 0.4.1 have none, and nothing computes with it
-)
+# Of BN; files from before PyTorch 0.4.1 have none, and nothing computes with it.
+COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,8 @@ def load_foreign(network: nn.Module, file: Path | str, *, new_head: bool = False
     offered = {**{key: value for key, value in wanted.items() if key.endswith(COUNTER)}, **offered}
     _check(wanted, offered, head, file)
     network.load_state_dict({**state, **offered})
-    return LoadedWeights(file, layout, tuple(wanted), fresh, replaced if new_head else None)
+    loaded = tuple(key for key in wanted if key in tensors)
+    return LoadedWeights(file, layout, loaded, fresh, replaced if new_head else None)
 
 
 def _head_keys(network: nn.Module, state: Tensors) -> tuple[str, ...]:

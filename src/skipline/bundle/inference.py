@@ -17,9 +17,8 @@ from skipline.data import ImageSet, Preprocessing, Progress, silent
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
 
 PRECISIONS = ("fp32", "bf16")
-PIXELS_A_BATCH = (
-    256 * 64 * 64
-)  # bounds activations: 20 images of 224 pixels, whose largest layer takes 64 MB in fp32
+# Bounds activations: 20 images of 224 pixels, whose largest layer takes 64 MB in a ResNet and fp32.
+PIXELS_A_BATCH = 256 * 64 * 64
 LARGEST_BATCH = 256
 
 Forward = Callable[[torch.Tensor], torch.Tensor]

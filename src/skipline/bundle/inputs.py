@@ -120,9 +120,7 @@ def decoded_ahead(
             while waiting:
                 item, future = waiting.popleft()
                 result = future.result()
-                waiting.extend(
-                    (coming_item, pool.submit(decode, coming_item)) for coming_item in islice(coming, 1)
-                )
+                waiting.extend((following, pool.submit(decode, following)) for following in islice(coming, 1))
                 yield item, result
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

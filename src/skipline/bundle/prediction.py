@@ -112,9 +112,7 @@ def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         content = PIL.Image.fromarray(content[..., 0] if content.shape[-1] == 1 else content)
     try:
         return fit(PIL.ImageOps.exif_transpose(content), channels, stored)
-    except (
-        Exception
-    ) as error:  # an image that Pillow opened lazily breaks only now, in as many ways as there are formats
+    except Exception as error:  # a lazily opened image breaks only now, in as many ways as there are formats
         raise CorruptImageError(f"{item.name}: {reason_of(error)}") from error
 
 

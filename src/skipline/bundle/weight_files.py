@@ -28,7 +28,7 @@ def read_tensors(file: Path) -> Tensors:
     ...) is opened, and prefixes that every key has ("module.", "_orig_mod.", "model.", ...) are dropped.
 
     Args:
-        file: `.safetensors`, `.th`, `.pt`, `.pth` or the like; or a folder with `weights.safetensors`.
+        file: `.safetensors`, `.th`, `.pt`, `.pth` or the like.
 
     Returns:
         Tensors on the CPU by name.

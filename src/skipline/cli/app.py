@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
-from skipline.cli.console import err
+from skipline.cli.console import err, out
 from skipline.errors import InputError, SkiplineError
 
 app = typer.Typer(
@@ -20,6 +21,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from skipline import __version__
+
+        out.print(f"skipline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the subcommand."""
+
 
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
 COMMANDS = ("train", "evaluate", "predict", "models", "summary", "data")

@@ -111,7 +111,8 @@ def _show(found: Audit) -> None:
         out.print()
         for pair in found.duplicates.examples[:SHOWN_FILES]:
             classes = "" if pair.labels[0] == pair.labels[1] else f"   ({pair.labels[0]} / {pair.labels[1]})"
-            _line("equal" if pair.exact else "alike", f"{pair.first}  =  {pair.second}{classes}")
+            sign = "=" if pair.exact else "~"
+            _line("equal" if pair.exact else "alike", f"{pair.first}  {sign}  {pair.second}{classes}")
     out.print()
     worst = next((s for s in ("error", "warning") if any(r.severity == s for r in found.remarks)), "fine")
     out.print(Text(found.verdict, STYLES[worst]))

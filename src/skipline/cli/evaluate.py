@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skipline.cli.console import Bars, emit_json, log, out
-from skipline.cli.names import printable
+from skipline.cli.names import encodable, printable
 from skipline.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def evaluate(
         )
     notes = [*dataset.notes, *_cautions(bundle, dataset, split), *result.notes]
     if json_output:
-        conditions = {"target": str(target), "source": dataset.name, "split": split, "tta": tta}
+        conditions = {"target": encodable(str(target)), "source": dataset.name, "split": split, "tta": tta}
         left_out = [{"file": problem.file, "reason": problem.reason} for problem in dataset.problems]
         emit_json(
             {**result.to_json(), **conditions, "precision": precision, "notes": notes, "problems": left_out}
@@ -157,8 +157,8 @@ def _print_classes(result: Evaluation) -> None:
             Text(printable(score.name)), f"{score.n:,}", _percent(score.recall), _percent(score.precision)
         )
     out.print(table, soft_wrap=False)
-    if len(listed) < len(result.classes):
-        out.print(f"{len(listed)} of {len(result.classes)} classes, the worst; all of them with --json")
+    if len(listed) < len(shown):
+        out.print(f"the worst {len(listed)} of {len(result.classes)} classes; all of them with --json")
     out.print()
 
 

@@ -29,6 +29,7 @@ Name = Optional[str]  # noqa: UP045
 
 FORMATS = ("table", "json", "csv")
 STDIN = "-"
+SMALLEST_SHOWN = 0.0005  # in the table; below it a runner-up would read 0.0 %
 # First bytes of JPEG, PNG, GIF, WebP and TIFF files; no list of file names begins so.
 IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 
@@ -173,7 +174,8 @@ def _table(predictions: Sequence[Prediction]) -> Table:
         if p.error is not None:
             table.add_row(file, Text("error", style="red"), "", Text(printable(p.error), style="red"))
             continue
-        following = ", ".join(f"{printable(name)} {_percent(share)}" for name, share in p.top[1:])
+        likely = [(name, share) for name, share in p.top[1:] if share >= SMALLEST_SHOWN]
+        following = ", ".join(f"{printable(name)} {_percent(share)}" for name, share in likely)
         table.add_row(
             file, Text(printable(p.class_name or "")), _percent(p.probability or 0.0), Text(following)
         )
@@ -188,4 +190,4 @@ def _text(predictions: Sequence[Prediction]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"

@@ -176,12 +176,12 @@ def closing(cost: Cost) -> list[str]:
     if even:
         last = cost.stages[cost.stages.index(even[-1]) + 1]
         layer, block = last.macs_per_layer, last.macs_per_block[-1]
-        same = f"its last layer costs the same, {magnitude(layer)} MACs"
-        if block != layer and all(stage.macs_per_block[-1] == block for stage in even):
-            same += f", and so does a repeated block, {magnitude(block)}"
-        lines.append(
-            f"From {even[0].name} to {last.name} each stage has half the side and twice the channels:\n{same}"
-        )
+        repeated = block != layer and all(stage.macs_per_block[-1] == block for stage in even)
+        lines += [
+            f"From {even[0].name} to {last.name} each stage has half the side and twice the channels,",
+            f"and its last layer costs the same: {magnitude(layer)} MACs"
+            + (f" (a repeated block: {magnitude(block)})" if repeated else ""),
+        ]
     return lines
 
 

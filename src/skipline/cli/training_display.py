@@ -43,7 +43,8 @@ class TrainingDisplay(Observer):
         self.say(
             str(getattr(start.network, "name", "network")),
             f"{parameters / 1e6:,.2f} M parameters, recipe {recipe.name}: {recipe.epochs} epochs of "
-            f"{start.steps_per_epoch} steps, batch {recipe.batch_size}, {recipe.optimizer.kind} {recipe.optimizer.lr:g}",
+            f"{start.steps_per_epoch} steps, batch {recipe.batch_size}, "
+            f"{recipe.optimizer.kind} {recipe.optimizer.lr:g}",
         )
         if err.is_terminal:
             columns = (
@@ -101,6 +102,5 @@ class TrainingDisplay(Observer):
         classes = (getattr(self._start.network, "options", None) or {}).get("classes")
         if classes:
             guess = math.log(classes)
-            log(
-                f"{'step 1':<12} loss {record.loss:.2f}; guessing among {classes} classes gives ln {classes} = {guess:.2f}"
-            )
+            guessing = f"guessing among {classes} classes gives ln {classes} = {guess:.2f}"
+            log(f"{'step 1':<12} loss {record.loss:.2f}; {guessing}")

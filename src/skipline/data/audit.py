@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,7 @@ from skipline.data.imageset import Dataset, Problem
 from skipline.data.progress import Progress, silent
 from skipline.data.sources import open_any, why_not_trainable
 from skipline.data.statistics import channel_statistics
-
-UNEVEN = 3.0
-"""Largest over smallest class, in training images: from here on the imbalance is worth a note."""
-LOPSIDED = 10.0
-"""From here on it is worth a warning: an untrained network gains most by never naming the small class."""
-FEW = 20
-"""Fewer training images of a class than this are worth a warning."""
-MANY_PROBLEMS = 0.1
-"""Share of files left out from which on a warning becomes an error: the folder is probably not what it seems."""
+from skipline.data.verdicts import Remark, remarks_on
 
 
 @dataclass(frozen=True)
@@ -51,21 +42,6 @@ class Sizes:
     median: tuple[int, int]
     largest: tuple[int, int]
     enlarged: int
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One thing that was looked at.
-
-    Attributes:
-        about: "classes", "files", "sizes", "duplicates", "resemblance" or "training".
-        severity: "fine", "note", "warning" or "error".
-        message: a sentence with the number that it rests on.
-    """
-
-    about: str
-    severity: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -196,7 +172,7 @@ def audit(dataset: Dataset, sizes: npt.NDArray[np.int32], progress: Progress = s
         notes=dataset.notes,
         remarks=(),
     )
-    return replace(found, remarks=tuple(_remarks(found, why_not_trainable(dataset))))
+    return replace(found, remarks=tuple(remarks_on(found, why_not_trainable(dataset))))
 
 
 def _sizes(sizes: npt.NDArray[np.int32], stored: int) -> Sizes:
@@ -205,93 +181,3 @@ def _sizes(sizes: npt.NDArray[np.int32], stored: int) -> Sizes:
         (int(sizes[i, 0]), int(sizes[i, 1])) for i in (order[0], order[len(order) // 2], order[-1])
     )
     return Sizes(smallest, median, largest, int((sizes.min(axis=1) < stored).sum()))
-
-
-def _remarks(found: Audit, obstacle: str | None) -> Iterator[Remark]:
-    """The findings in words, most basic first."""
-    if obstacle is not None:
-        yield Remark("training", "error", f"it {obstacle}")
-    yield from _about_classes(found)
-    yield _about_files(found)
-    if found.sizes is not None:
-        share = found.sizes.enlarged / found.images
-        if share > 0.1:
-            message = (
-                f"{found.sizes.enlarged:,} images ({share:.0%}) are smaller than the {found.shape[1]} pixels they are "
-                "stored at, and blurred by enlarging"
-            )
-            yield Remark("sizes", "note", message)
-    yield from _about_duplicates(found.duplicates)
-
-
-def _about_classes(found: Audit) -> Iterator[Remark]:
-    least = min(found.classes, key=lambda c: c.train)
-    most = max(found.classes, key=lambda c: c.train)
-    ratio = f"'{most.name}' has {most.train:,} training images, '{least.name}' {least.train:,}"
-    if found.imbalance < UNEVEN:
-        yield Remark(
-            "classes", "fine", f"balanced: the largest class is {found.imbalance:.1f} x the smallest"
-        )
-    else:
-        severity = "note" if found.imbalance < LOPSIDED else "warning"
-        advice = "" if severity == "note" else "; look at the recall of each class, not at the accuracy alone"
-        times = f"{found.imbalance:.1f} x" if np.isfinite(found.imbalance) else "no limit"
-        yield Remark("classes", severity, f"imbalance {times}: {ratio}{advice}")
-    few = [c for c in found.classes if c.train < FEW]
-    if few:
-        names = ", ".join(f"'{c.name}'" for c in few[:5]) + (" ..." if len(few) > 5 else "")
-        yield Remark(
-            "classes",
-            "warning",
-            f"{_n(len(few), 'class', 'classes')} with fewer than {FEW} training images: {names}",
-        )
-    untested = [c for c in found.classes if c.test == 0]
-    if untested and len(untested) < len(found.classes):
-        names = ", ".join(f"'{c.name}'" for c in untested[:5]) + (" ..." if len(untested) > 5 else "")
-        yield Remark(
-            "classes", "warning", f"{_n(len(untested), 'class', 'classes')} without a test image: {names}"
-        )
-
-
-def _about_files(found: Audit) -> Remark:
-    left_out = len(found.problems)
-    if not left_out:
-        return Remark("files", "fine", "every image can be decoded")
-    share = left_out / (left_out + found.images)
-    severity = "error" if share > MANY_PROBLEMS else "warning"
-    return Remark("files", severity, f"{_n(left_out, 'file')} left out ({share:.1%} of all), listed by name")
-
-
-def _about_duplicates(found: Duplicates) -> Iterator[Remark]:
-    within = sum(found.exact_within.values())
-    if found.exact_between:
-        yield Remark(
-            "duplicates",
-            "warning",
-            f"{_n(found.exact_between, 'test or validation image')} also in the training images: "
-            "accuracy will look better than it is",
-        )
-    if found.conflicting:
-        yield Remark("duplicates", "warning", f"{found.conflicting:,} equal images lie in different classes")
-    if within:
-        yield Remark("duplicates", "note", f"{_n(within, 'image')} repeated within a split")
-    if not (found.exact_between or found.conflicting or within):
-        yield Remark("duplicates", "fine", "no image occurs twice")
-    if not found.searched_near:
-        yield Remark("resemblance", "note", "not looked for: the images are too small for an average hash")
-        return
-    near = sum(found.near_within.values())
-    if found.near_between:
-        yield Remark(
-            "resemblance",
-            "warning",
-            f"{_n(found.near_between, 'test or validation image')} nearly the same as a training image",
-        )
-    if near:
-        yield Remark("resemblance", "note", f"{_n(near, 'image')} nearly the same as another of their split")
-    if not (found.near_between or near):
-        yield Remark("resemblance", "fine", "no two images are nearly the same")
-
-
-def _n(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

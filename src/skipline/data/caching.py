@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from skipline.data.decoding import Decoded
+from skipline.data.decoding import Decoded, measure
 from skipline.data.home import (
     cache_folder,
     index_folder,
@@ -81,10 +81,11 @@ def cached(
         manifest = container.manifest()
         known = _lookup(index, manifest)
         if known is None:
-            with sole_writer(folder, key, progress):
+            with sole_writer(folder, key, progress) as alone:
                 known = _lookup(index, manifest)  # another process may have been at it
                 if known is None:
-                    sweep(folder)
+                    if alone:
+                        sweep(folder, key)
                     known = _decode(container, folder, key, channels, stored, seed, strict, progress)
                     _remember(index, manifest, known)
     if strict and known.problems:
@@ -128,12 +129,12 @@ def _decode(
     listing = container.listing()
     if strict and listing.problems:
         raise _corrupt(listing.problems[0])
-    sample = list(container.sample(SAMPLE))
+    headers = [header for header in map(measure, container.sample(SAMPLE)) if header is not None]
     surprises: list[Decoded] = []
     partial = folder / f".{key}.{os.getpid()}.partial"
     try:
         while True:
-            plan = plan_for(sample, channels, stored, surprises)
+            plan = plan_for(headers, channels, stored, surprises)
             shutil.rmtree(partial, ignore_errors=True)
             with storage_errors(folder):
                 partial.mkdir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -92,7 +93,8 @@ def decode_image(
 def read_limited(path: Path) -> bytes:
     """Read a file, but never more than one byte past `MAX_FILE_BYTES`, so that `decode` can refuse it."""
     with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+        size = os.fstat(file.fileno()).st_size  # asked for more, Python would set that much memory aside
+        return file.read(min(size, MAX_FILE_BYTES) + 1)
 
 
 def check_channels(channels: int | None) -> None:
@@ -130,10 +132,9 @@ def fit(image: Image.Image, channels: int, stored: int | None, orientation: int 
         (H, W, C) uint8, upright, writable.
     """
     image = _eight_bits(image)
-    if channels == 4 or image.has_transparency_data:
-        image = image.convert("RGBA")
-    else:
-        image = image.convert("L" if channels == 1 else "RGB")
+    mode = "RGBA" if channels == 4 or image.has_transparency_data else "L" if channels == 1 else "RGB"
+    if image.mode != mode:  # `convert` would copy, and a copy of a huge image is half a gigabyte
+        image = image.convert(mode)
     if stored is not None:
         image = _square(image, stored)
     if orientation in _UPRIGHT:
@@ -145,7 +146,7 @@ def fit(image: Image.Image, channels: int, stored: int | None, orientation: int 
 
 
 def measure(data: bytes) -> tuple[int, int, bool] | None:
-    """(width, height, grey) as the header says, or None where there is no readable header."""
+    """(width, height, grey) as the header says, or None where it cannot be read."""
     try:
         with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()) as image:
             return *image.size, image.mode in _GREY_MODES

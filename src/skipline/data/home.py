@@ -140,7 +140,9 @@ def sole_writer(folder: Path, key: str, progress: Progress) -> Iterator[bool]:
     Yields:
         Whether the lock is held.
     """
-    with (folder / f".{key}.lock").open("wb") as file:
+    with storage_errors(folder):
+        lock = (folder / f".{key}.lock").open("wb")
+    with lock as file:
         held = _try_lock(file)
         while held is False:
             progress("waiting for another process that decodes this source", 0, 1)
@@ -151,11 +153,19 @@ def sole_writer(folder: Path, key: str, progress: Progress) -> Iterator[bool]:
         yield bool(held)
 
 
-def sweep(folder: Path) -> None:
-    """Delete what killed processes left half written: a partial folder whose lock nobody holds."""
+def sweep(folder: Path, key: str) -> None:
+    """Delete what killed processes left half written.
+
+    Args:
+        folder: where partial folders lie.
+        key: whose lock the caller holds, so that nobody else writes under it; of others the lock is tried.
+    """
     for partial in folder.glob(".*.partial"):
-        key = partial.name.split(".")[1]
-        with contextlib.suppress(OSError), (folder / f".{key}.lock").open("wb") as file:
+        other = partial.name.split(".")[1]
+        if other == key:
+            shutil.rmtree(partial, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError), (folder / f".{other}.lock").open("wb") as file:
             if _try_lock(file):
                 shutil.rmtree(partial, ignore_errors=True)
 

@@ -136,7 +136,7 @@ def _remarks(
         yield f"left out {_count(len(outside), 'image')} outside the class folders, such as '{printable(outside[0])}'"
     if found.others:
         kinds = ", ".join(printable(suffix) for suffix, _ in found.others.most_common(5))
-        yield f"ignored {_count(sum(found.others.values()), 'file')} that are no images ({kinds})"
+        yield f"ignored {_count(sum(found.others.values()), 'other file')} ({kinds})"
     if found.hidden:
         yield f"ignored {_count(found.hidden, 'hidden file')}"
 

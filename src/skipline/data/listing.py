@@ -104,7 +104,7 @@ class Found:
             self.images.append(name)
             return True
         elif suffix in UNREADABLE_SUFFIXES:
-            reason = f"{suffix[1:].upper()} files cannot be read: convert it to JPEG"
+            reason = f"{suffix[1:].upper()} cannot be read here: convert it to JPEG"
             self.problems.append(Problem(printable(name), reason))
         else:
             self.others[suffix or "no suffix"] += 1

@@ -60,9 +60,9 @@ class Table:
     """
 
     def __init__(self, path: Path, source: str) -> None:
-        self._pyarrow()
         self.path = path
         self.source = source
+        self._pyarrow()
         if path.is_dir():
             names = (name for name, _ in walk(path, Found()) if name.endswith(SUFFIX))
             self._files = sorted(path / name for name in names if not is_hidden(Path(name).name))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skipline.data.decoding import Decoded, measure
+from skipline.data.decoding import Decoded
 
 SMALL = 64
 """Images of one size whose short side is at most this keep it; anything else counts as photographs."""
 STORED = 256
 """The side at which photographs are stored, unless most are smaller."""
 SAMPLE = 64
+"""Images whose headers are looked at before decoding."""
+
+Header = tuple[int, int, bool]
+"""(width, height, grey) of an image."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class Plan:
 
 
 def plan_for(
-    sample: Iterable[bytes], channels: int | None, stored: int | None, surprises: Sequence[Decoded] = ()
+    headers: Sequence[Header], channels: int | None, stored: int | None, surprises: Sequence[Decoded] = ()
 ) -> Plan:
     """Decide from the headers of a sample.
 
     Args:
-        sample: contents of some image files; unreadable ones are passed over.
+        headers: of some images, the same ones whenever the source is opened.
         channels: the caller's wish; None gives 1 where all images are grey, else 3.
         stored: the caller's wish in pixels; None keeps the short side of small images of one size. Photographs are
             stored at the multiple of 32 below their median short side, at least 64 and at most 256.
@@ -56,13 +59,13 @@ def plan_for(
         A plan that holds for the sample and the surprises. If it does not hold for some image, plan again with that
         one; there are two beliefs to lose, so the third plan holds for all.
     """
-    headers = [header for header in map(measure, sample) if header is not None]
-    headers += [(image.width, image.height, image.grey) for image in surprises]
+    headers = [*headers, *((image.width, image.height, image.grey) for image in surprises)]
     sizes = {(width, height) for width, height, _ in headers}
     uniform = next(iter(sizes)) if len(sizes) == 1 and min(next(iter(sizes))) <= SMALL else None
     grey = channels is None and bool(headers) and all(header[2] for header in headers)
     if stored is None:
-        short = statistics.median_low([min(size[:2]) for size in headers]) if headers else STORED
+        shorts = sorted(min(width, height) for width, height, _ in headers)
+        short = shorts[(len(shorts) - 1) // 2] if shorts else STORED  # the median, the lower one of two
         stored = min(uniform) if uniform else max(SMALL, min(STORED, short // 32 * 32))
     wanted = channels or (1 if grey else 3)
     return Plan(side=stored, channels=wanted, photographic=uniform is None, size=uniform, grey=grey)

@@ -70,7 +70,10 @@ class Preprocessing:
         Returns:
             (N, C, side, side) float32, channels-last in memory.
         """
-        tensor = torch.from_numpy(np.ascontiguousarray(self.crop(images)))
+        writable = np.require(
+            self.crop(images), requirements=["C", "W"]
+        )  # torch warns of maps that are read-only
+        tensor = torch.from_numpy(writable)
         return self.normalise(tensor.permute(0, 3, 1, 2))  # (N, C, H, W), strides of (N, H, W, C)
 
     def to_json(self) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from skipline.data.archive import SUFFIXES, Archive
 from skipline.data.arrays import combined_fingerprint, digits
 from skipline.data.caching import Cached, cached
-from skipline.data.cifar import cifar
 from skipline.data.decoding import check_channels
 from skipline.data.folder import Folder
 from skipline.data.imageset import Dataset
@@ -114,6 +113,8 @@ def open_any(
         dataset = digits(channels, stored, seed)
         return Opened(_shadowing(dataset), nothing)
     if source in ("cifar10", "cifar100"):
+        from skipline.data.cifar import cifar  # brings the whole of HTTP
+
         root = Path(data_root) if data_root is not None else None
         dataset = cifar(str(source), channels=channels, stored=stored, data_root=root, progress=progress)
         return Opened(_shadowing(dataset), nothing)

@@ -113,13 +113,15 @@ class Store:
             parts = [self._map(f"{part}.u8", count) for part, count in zip(SPLITS, self.counts, strict=True)]
             partial = self.folder / f".{name}.{os.getpid()}"
             check_room(self.folder, needed)
-            with storage_errors(self.folder, needed), partial.open("wb") as file:
-                for chunk in np.array_split(rows, -(-needed // GATHERED_AT_ONCE)):
-                    part = np.searchsorted(bounds, chunk, side="right") - 1
-                    file.writelines(
-                        parts[p][r - bounds[p]].tobytes() for p, r in zip(part, chunk, strict=True)
-                    )
-            partial.replace(path)
+            try:
+                with storage_errors(self.folder, needed), partial.open("wb") as file:
+                    for chunk in np.array_split(rows, -(-needed // GATHERED_AT_ONCE)):
+                        part = np.searchsorted(bounds, chunk, side="right") - 1
+                        pairs = zip(part, chunk - bounds[part], strict=True)
+                        file.writelines(parts[p][row].tobytes() for p, row in pairs)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         return self._map(name, len(rows))
 
 
@@ -250,7 +252,10 @@ def open_store(folder: Path) -> Store | None:
         for split, count in zip(SPLITS, counts, strict=True):
             if (folder / f"{split}.u8").stat().st_size != count * shape[0] * shape[1] * shape[2]:
                 return None
-        with np.load(folder / "rows.npz") as rows:
+        with (
+            (folder / "rows.npz").open("rb") as file,
+            np.load(file) as rows,
+        ):  # numpy leaves a broken file open
             return Store(
                 folder=folder,
                 shape=shape,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from skipline.models.norm_act import norm_act, watched
 from skipline.models.shortcuts import Add, Shortcut, build_shortcut
 from skipline.models.stochastic_depth import StochasticDepth
 
@@ -106,7 +107,44 @@ class Block(nn.Module):
         raise NotImplementedError
 
 
-class BasicBlock(Block):
+class PostActivation(Block):
+    """ReLU after the sum: y = relu(bn(weights(x)) + shortcut(x))."""
+
+    def weights(self, z: torch.Tensor) -> torch.Tensor:
+        """The branch up to its last convolution."""
+        raise NotImplementedError
+
+    def ending(self) -> tuple[nn.Module, nn.Module]:
+        """The last BN, before the sum, and the ReLU after it."""
+        raise NotImplementedError
+
+    def branch(self, z: torch.Tensor) -> torch.Tensor:
+        """The weights and the last BN."""
+        bn, _ = self.ending()
+        z = bn(self.weights(z))
+        return z
+
+    def exit(self, y: torch.Tensor) -> torch.Tensor:
+        """ReLU after the sum."""
+        _, relu = self.ending()
+        y = relu(y)
+        return y
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        bn, relu = self.ending()
+        if watched(bn, self.drop, self.add, relu):
+            return super().forward(x)
+        return norm_act(bn, relu, self.weights(x), self.shortcut(x))  # the same, in one pass over memory
+
+    def zero_branch(self) -> None:
+        """Gamma of the last BN is 0."""
+        bn, _ = self.ending()
+        assert isinstance(bn, nn.BatchNorm2d)
+        nn.init.zeros_(bn.weight)
+
+
+class BasicBlock(PostActivation):
     """Two 3x3 convolutions (1512.03385, figure 5 left)."""
 
     def layers(self, in_channels: int, width: int, out_channels: int, stride: int, groups: int) -> None:
@@ -118,23 +156,18 @@ class BasicBlock(Block):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu2 = nn.ReLU(inplace=True)
 
-    def branch(self, z: torch.Tensor) -> torch.Tensor:
-        """Conv, BN, ReLU, conv, BN."""
-        z = self.relu1(self.bn1(self.conv1(z)))
-        z = self.bn2(self.conv2(z))
+    def weights(self, z: torch.Tensor) -> torch.Tensor:
+        """Conv, BN, ReLU, conv."""
+        z = norm_act(self.bn1, self.relu1, self.conv1(z))
+        z = self.conv2(z)
         return z
 
-    def exit(self, y: torch.Tensor) -> torch.Tensor:
-        """ReLU after the sum."""
-        y = self.relu2(y)
-        return y
-
-    def zero_branch(self) -> None:
-        """Gamma of the last BN is 0."""
-        nn.init.zeros_(self.bn2.weight)
+    def ending(self) -> tuple[nn.Module, nn.Module]:
+        """BN 2, ReLU 2."""
+        return self.bn2, self.relu2
 
 
-class Bottleneck(Block):
+class Bottleneck(PostActivation):
     """1x1 down to `width`, 3x3, 1x1 up to `out_channels` (1512.03385, figure 5 right).
 
     The layout option `variant` places the stride: v1 on the first 1x1 convolution as in the paper, v1.5 on
@@ -164,21 +197,16 @@ class Bottleneck(Block):
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu3 = nn.ReLU(inplace=True)
 
-    def branch(self, z: torch.Tensor) -> torch.Tensor:
-        """Conv, BN, ReLU, conv, BN, ReLU, conv, BN."""
-        z = self.relu1(self.bn1(self.conv1(z)))
-        z = self.relu2(self.bn2(self.conv2(z)))
-        z = self.bn3(self.conv3(z))
+    def weights(self, z: torch.Tensor) -> torch.Tensor:
+        """Conv, BN, ReLU, conv, BN, ReLU, conv."""
+        z = norm_act(self.bn1, self.relu1, self.conv1(z))
+        z = norm_act(self.bn2, self.relu2, self.conv2(z))
+        z = self.conv3(z)
         return z
 
-    def exit(self, y: torch.Tensor) -> torch.Tensor:
-        """ReLU after the sum."""
-        y = self.relu3(y)
-        return y
-
-    def zero_branch(self) -> None:
-        """Gamma of the last BN is 0."""
-        nn.init.zeros_(self.bn3.weight)
+    def ending(self) -> tuple[nn.Module, nn.Module]:
+        """BN 3, ReLU 3."""
+        return self.bn3, self.relu3
 
 
 class PreActivation(Block):
@@ -194,7 +222,7 @@ class PreActivation(Block):
 
     def activate(self, x: torch.Tensor) -> torch.Tensor:
         """The first BN and ReLU."""
-        x = self.relu1(self.bn1(x))
+        x = norm_act(self.bn1, self.relu1, x)
         return x
 
     def entry(self, x: torch.Tensor) -> torch.Tensor:
@@ -217,7 +245,7 @@ class PreActivationBasicBlock(PreActivation):
     def branch(self, z: torch.Tensor) -> torch.Tensor:
         """BN and ReLU unless shared, conv, BN, ReLU, conv."""
         z = self.conv1(z if self.first else self.activate(z))
-        z = self.conv2(self.relu2(self.bn2(z)))
+        z = self.conv2(norm_act(self.bn2, self.relu2, z))
         return z
 
     def zero_branch(self) -> None:
@@ -254,8 +282,8 @@ class PreActivationBottleneck(PreActivation):
     def branch(self, z: torch.Tensor) -> torch.Tensor:
         """BN and ReLU unless shared, conv, BN, ReLU, conv, BN, ReLU, conv."""
         z = self.conv1(z if self.first else self.activate(z))
-        z = self.conv2(self.relu2(self.bn2(z)))
-        z = self.conv3(self.relu3(self.bn3(z)))
+        z = self.conv2(norm_act(self.bn2, self.relu2, z))
+        z = self.conv3(norm_act(self.bn3, self.relu3, z))
         return z
 
     def zero_branch(self) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from skipline.models.blocks import Block, PreActivation
 from skipline.models.initialisation import he_initialise
 from skipline.models.network import Network
+from skipline.models.norm_act import norm_act
 from skipline.models.shortcuts import Shortcut
 from skipline.models.stochastic_depth import drop_rates
 
@@ -97,12 +98,11 @@ class ResNet(Network):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of images (N, C, H, W)."""
-        x = self.maxpool(
-            self.relu(self.bn1(self.conv1(self.check(images))))
-        )  # (N, C0, H/4, W/4); small: (H, W)
+        x = norm_act(self.bn1, self.relu, self.conv1(self.check(images)))
+        x = self.maxpool(x)  # (N, C0, H/4, W/4); small: (H, W)
         for stage in self.stages():
             x = stage(x)  # from the second on half the side, twice the channels
-        x = self.last_relu(self.norm(x))
+        x = norm_act(self.norm, self.last_relu, x)
         logits: torch.Tensor = self.fc(torch.flatten(self.avgpool(x), 1))  # (N, K)
         return logits
 

@@ -51,7 +51,7 @@ class VGG(Network):
         )
         he_initialise(self)
         for module in self.classifier:
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and not module.weight.is_meta:
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 

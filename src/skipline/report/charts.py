@@ -99,8 +99,9 @@ def lines(
     if log:
         layout["yaxis"] |= {"dtick": "D2" if max(values) < 30 * min(values) else 1}
     if unit == " %":
-        layout["yaxis"] |= {"range": [math.floor(min(values, default=0) / 10 - 0.01) * 10, 101.5]}
-        layout["yaxis"]["range"][0] = max(layout["yaxis"]["range"][0], -1.5)
+        # A little beyond both ends, so that a line at 100 % is not cut in half.
+        below = 10 * math.floor(min(values) / 10 - 0.01) if values else 0
+        layout["yaxis"] |= {"range": [max(-1.5, below), 101.5]}
     if level is not None and values and min(values) / 3 <= level[0] <= 1.5 * max(values):
         layout |= _level(*level, log=log)
     hover = f"%{{y:{'.1f' if unit else '.3g'}}}{unit}"

@@ -104,14 +104,16 @@ def curves_section(run: RunRecord) -> Markup:
     return section("How it learned", *(block for block in blocks if block is not None), name="curves")
 
 
-def held_out(run: RunRecord) -> str:
+def _held_out(run: RunRecord) -> str:
     """What the curves measured beside training: "test" or "validation"."""
     return run.epochs[-1].measured_on if run.epochs else "test"
 
 
-def _accuracy(run: RunRecord) -> Markup:
+def _accuracy(run: RunRecord) -> Markup | None:
     series = _series(run, "top1", 100)
-    what = held_out(run)
+    if not series:
+        return None
+    what = _held_out(run)
     explanation = [
         f"Share of images classified rightly after each epoch, on the training and on the {what} images. "
         + ("Dashed: the plain twin." if run.twin else ""),
@@ -125,11 +127,13 @@ def _accuracy(run: RunRecord) -> Markup:
     return chart("Accuracy", figure, explanation, _numbers(run, "top1", "accuracy"), name="accuracy")
 
 
-def _loss(run: RunRecord) -> Markup:
+def _loss(run: RunRecord) -> Markup | None:
     classes = len(run.start.source.classes)
     series = _series(run, "loss", 1)
     values = [value for line in series for value in line.y if value is not None]
-    log = bool(values) and min(values) > 0 and max(values) > 8 * min(values)
+    if not values:
+        return None
+    log = min(values) > 0 and max(values) > 8 * min(values)
     level = (math.log(classes), f"guessing: ln {classes} = {math.log(classes):.2f}") if classes > 1 else None
     explanation = [
         "Mean cross-entropy in nats" + (", on a logarithmic scale" if log else "") + "; lower is better. "
@@ -137,7 +141,7 @@ def _loss(run: RunRecord) -> Markup:
         "which an untrained network begins.",
         "Healthy: a quick fall from there, then a slow one. Label smoothing, mixup and CutMix keep the "
         "training loss above zero.",
-        f"A {held_out(run)} loss that rises while the training loss falls means growing overconfidence on "
+        f"A {_held_out(run)} loss that rises while the training loss falls means growing overconfidence on "
         "new images, even where accuracy still holds.",
     ]
     figure = lines(series, summary=_summary("Loss", run, "loss"), log=log, level=level)
@@ -211,7 +215,7 @@ def _numbers(run: RunRecord, key: str, what: str) -> Markup:
         ]
         rows.append([f"{epochs[i]}", *cells])
     headings = [
-        f"{_name(record, run)}, {'training' if split == 'train' else held_out(record)}"
+        f"{_name(record, run)}, {'training' if split == 'train' else _held_out(record)}"
         for record, split in columns
     ]
     caption = f"{what.capitalize()} after each epoch"
@@ -228,6 +232,6 @@ def _summary(what: str, run: RunRecord, key: str) -> str:
     for record in (run, run.twin):
         if record is not None and record.epochs:
             last = record.epochs[-1]
-            test = f", {held_out(record)} {shown(getattr(last.test, key))}" if last.test else ""
+            test = f", {_held_out(record)} {shown(getattr(last.test, key))}" if last.test else ""
             parts.append(f"{_name(record, run)} training {shown(getattr(last.train, key))}{test}")
     return f"{what} by epoch; in the last epoch: {'; '.join(parts)}."

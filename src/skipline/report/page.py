@@ -95,7 +95,7 @@ def chart(
         name: fragment by which links and tests reach it.
         shape: "square" for a matrix; "poster" for a large one, which takes the page's whole width.
     """
-    plot = tag("div", class_="plot", id=f"{name}-plot", role="img", aria_label=figure.summary)
+    plot = tag("div", class_="graph", id=f"{name}-plot", role="img", aria_label=figure.summary)
     data = tag(
         "script",
         embedded_json({"data": figure.data, "layout": figure.layout}),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Trained = TypeVar("Trained", bound=nn.Module)
 
-class MovingAverage:
+
+class MovingAverage(Generic[Trained]):
     """A shadow of a network whose weights and statistics trail the network's.
 
     Args:
@@ -16,13 +19,13 @@ class MovingAverage:
         decay: share of the old average that is kept at each update, in (0, 1).
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: Trained, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._decay = decay
         self._updates = 0
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self, network: Trained) -> None:
         """Move the average towards the network; integer buffers such as BN's counter are copied."""
         self._updates += 1
         # The average of few values must not remember the random start: the decay grows to its final value.

@@ -95,7 +95,7 @@ class Loop:
         self._pending: list[tuple[int, float, torch.Tensor, torch.Tensor]] = []
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> Network:
         """The network to keep: the moving average where the recipe has one."""
         return self.network if self.ema is None else self.ema.network
 

@@ -75,8 +75,14 @@ class Plan:
         """The same plan for the plain twin: identical layers, no addition.
 
         Raises:
-            InputError: the network has no shortcuts to leave out.
+            InputError: the network has no shortcuts to leave out, or begins with trained weights, which
+                were trained with shortcuts.
         """
+        if self.recipe.finetune.weights is not None:
+            raise InputError(
+                "--twin compares two networks that learn from scratch: leave --weights out and take a recipe "
+                "without them, such as --recipe photos"
+            )
         name, options = models.twin(self.model, **self.options)
         return replace(self, model=name, options=options, twin=False)
 

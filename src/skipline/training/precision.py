@@ -14,6 +14,7 @@ from torch import nn
 
 MARGIN = 1.1  # bf16 must be this much faster: below it, the extra digits of fp32 are the better buy
 REPEATS = 3
+SECONDS = 6.0  # once every candidate has one figure, a slow network is not measured for longer than this
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def choose_precision(
     try:
         candidates = (Precision(False), Precision(True))
         seconds: dict[bool, list[float]] = {False: [], True: []}
-        finite = True
+        finite, start = True, time.perf_counter()
         for repeat in range(
             REPEATS + 1
         ):  # in turn, so that a drift of the machine touches both; first is warm-up
@@ -76,6 +77,8 @@ def choose_precision(
                 finite &= value == value
                 if repeat:
                     seconds[candidate.bf16].append(elapsed)
+            if repeat and time.perf_counter() - start > SECONDS:
+                break
     finally:
         torch.set_rng_state(state)
     speedup = median(seconds[False]) / median(seconds[True])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,23 +12,20 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.bundle import Evaluation, evaluate, load_foreign, logits_of, save_bundle
-from skipline.data import Batches, Dataset, ImageSet, Progress, open_source, silent
+from skipline.bundle import load_foreign
+from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.errors import InputError
-from skipline.metrics import cross_entropy, top_k_accuracy
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
+from skipline.training.finishing import finish, measure
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.losses import training_loss
 from skipline.training.machine import describe_machine, device, peak_memory_bytes
-from skipline.training.mistakes import save_mistakes
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
 from skipline.training.precision import Precision, choose_precision
 from skipline.training.pretrained import weights_file
-from skipline.training.results import read_evaluation, write_evaluation
-
-TRAIN_SAMPLE = 10_000  # training images that the final training accuracy is measured on
+from skipline.training.results import read_evaluation
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class RunResult:
         epochs: finished.
         seconds: of training alone.
         images_per_second: of training alone.
-        train: on up to 10,000 training images, without augmentation; None when interrupted.
+        train: on up to 5,000 training images, without augmentation; None when interrupted.
         test: on the test images, without test-time augmentation; None when interrupted.
     """
 
@@ -84,6 +79,7 @@ def start_run(
     folder: Path,
     dataset: Dataset,
     *,
+    overwrite: bool = False,
     observers: Sequence[Observer] = (),
     progress: Progress = silent,
     say: Say = quiet,
@@ -94,6 +90,7 @@ def start_run(
         plan: what to run.
         folder: created; must not hold a run yet.
         dataset: the plan's source, opened.
+        overwrite: delete an earlier run in the folder, once the plan is known to be sound.
         observers: attached to the loop.
         progress: shows evaluation and downloads.
         say: told what was decided, as (topic, sentence).
@@ -104,12 +101,14 @@ def start_run(
     Raises:
         InputError: the plan does not fit the data, or the folder holds a run.
     """
-    if (folder / "recipe.toml").exists():
+    if (folder / "recipe.toml").exists() and not overwrite:
         raise InputError(
             f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
         )
     plan = replace(plan, fingerprint=dataset.fingerprint)
     session = _Session(plan, folder, dataset, observers, progress, say)
+    if overwrite:
+        remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
     return session.train()
@@ -158,6 +157,10 @@ class _Session:
         say: Say,
     ) -> None:
         self.folder, self.dataset, self._progress, self._say = folder, dataset, progress, say
+        if plan.recipe.early_stopping is not None and dataset.validation is None:
+            raise InputError(
+                "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
+            )
         self._device = device()
         torch.set_num_threads(usable_threads(plan.threads or None))
         self.preprocessing = resolve_preprocessing(plan.recipe.input, dataset)
@@ -179,16 +182,11 @@ class _Session:
         return self.folder / "last.ckpt"
 
     def train(self) -> RunResult:
-        recipe = self.plan.recipe
-        if recipe.early_stopping is not None and self.dataset.validation is None:
-            raise InputError(
-                "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
-            )
         diary = Diary(self.folder, "test" if self.dataset.validation is None else "validation")
         loop = Loop(
             self.network,
             self.batches,
-            recipe,
+            self.plan.recipe,
             self.precision,
             self._checkpoint,
             self._measure_held_out,
@@ -209,7 +207,16 @@ class _Session:
         if end.status == "interrupted":
             diary.ended(end.status, end, peak_memory_bytes())
             return self._result(end, None, None)
-        train, test = self._finish(loop, end)
+        train, test = finish(
+            self.folder,
+            loop.result,
+            self.plan,
+            self.dataset,
+            self.preprocessing,
+            self.precision,
+            end,
+            self._progress,
+        )
         diary.ended("done", end, peak_memory_bytes())
         return self._result(end, train, test)
 
@@ -240,54 +247,15 @@ class _Session:
             images,
             lambda net, x: training_loss(net(x), targets, smoothing),
         )
-        self._say("precision", f"{chosen}; {torch.get_num_threads()} threads on {self._device}")
+        threads = torch.get_num_threads()
+        self._say("precision", f"{chosen}; {threads} thread{'s' if threads > 1 else ''} on {self._device}")
         return chosen
 
     def _measure_held_out(self, network: nn.Module) -> Measurement:
         held_out = self.dataset.validation or self.dataset.test
-        return self._measure(network, held_out, self.precision.name)
-
-    def _measure(self, network: nn.Module, images: ImageSet, precision: str) -> Measurement:
-        logits = logits_of(
-            network,
-            images,
-            self.preprocessing,
-            precision=precision,
-            device=self._device,
-            progress=self._progress,
+        return measure(
+            network, held_out, self.preprocessing, self.precision.name, self._device, self._progress
         )
-        loss = cross_entropy(logits, images.labels)
-        return Measurement(top_k_accuracy(logits, images.labels, 1), loss if math.isfinite(loss) else None)
-
-    def _finish(self, loop: Loop, end: LoopEnd) -> tuple[Measurement, Measurement]:
-        network, test_images = loop.result, self.dataset.test
-        # The final figures are computed in fp32, as the bundle will be used, whatever the training ran in.
-        test = evaluate(
-            network, test_images, self.preprocessing, device=self._device, progress=self._progress
-        )
-        train = self._measure(network, _sample(self.dataset.train, self.plan.seed), "fp32")
-        tta = None
-        if self.plan.recipe.tta != "none":
-            tta = evaluate(
-                network,
-                test_images,
-                self.preprocessing,
-                tta=self.plan.recipe.tta,
-                device=self._device,
-                progress=self._progress,
-            )
-        metrics = {"train": vars(train), "test": _headline(test), "tta": _headline(tta) if tta else None}
-        save_bundle(
-            self.folder / "bundle",
-            network,
-            self.dataset.classes,
-            self.preprocessing,
-            metrics,
-            self._provenance(),
-        )
-        mistakes = save_mistakes(self.folder, test, test_images)
-        write_evaluation(self.folder, train, test, tta, mistakes, end)
-        return train, Measurement(test.top1, test.loss)
 
     def _result(self, end: LoopEnd, train: Measurement | None, test: Measurement | None) -> RunResult:
         return RunResult(
@@ -329,37 +297,6 @@ class _Session:
             "steps_per_epoch": loop.steps_per_epoch,
             "batch_size": self.batches.batch_size,
         }
-
-    def _provenance(self) -> dict[str, Any]:
-        machine = describe_machine()
-        return {
-            "source": self.dataset.name,
-            "fingerprint": self.dataset.fingerprint,
-            "split_seed": self.plan.seed,
-            "seed": self.plan.seed,
-            "recipe": self.plan.recipe.name,
-            "trained": time.strftime("%Y-%m-%d", time.gmtime()),
-            "precision": str(self.precision),
-            **{key: machine[key] for key in ("cpu", "torch", "skipline")},
-        }
-
-
-def _sample(images: ImageSet, seed: int) -> ImageSet:
-    """At most TRAIN_SAMPLE images, drawn once per seed, so that a large set does not double the run's time."""
-    if len(images) <= TRAIN_SAMPLE:
-        return images
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy()
-    return replace(images, images=images.images[chosen], labels=images.labels[chosen], files=())
-
-
-def _headline(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "n": evaluation.n,
-        "top1": evaluation.top1,
-        "top1_interval": list(evaluation.top1_interval),
-        "loss": evaluation.loss,
-    }
 
 
 def remove_run(folder: Path) -> None:

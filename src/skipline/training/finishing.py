@@ -1,0 +1,113 @@
+"""What is measured and written when the loop is done."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skipline.bundle import Evaluation, evaluate, logits_of, save_bundle
+from skipline.data import Dataset, ImageSet, Preprocessing, Progress
+from skipline.metrics import cross_entropy, top_k_accuracy
+from skipline.models import Network
+from skipline.training.loop import LoopEnd
+from skipline.training.machine import describe_machine
+from skipline.training.mistakes import save_mistakes
+from skipline.training.observer import Measurement
+from skipline.training.plan import Plan
+from skipline.training.precision import Precision
+from skipline.training.results import write_evaluation
+
+TRAIN_SAMPLE = 5_000  # training images that the final training accuracy is measured on
+
+
+def finish(
+    folder: Path,
+    network: Network,
+    plan: Plan,
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    precision: Precision,
+    end: LoopEnd,
+    progress: Progress,
+) -> tuple[Measurement, Measurement]:
+    """Measure a trained network and write bundle, evaluation.json and the pictures of its mistakes.
+
+    The figures are computed in fp32, as the bundle will be used, whatever the training ran in.
+
+    Args:
+        folder: the run folder.
+        network: trained.
+        plan: what was run.
+        dataset: its source.
+        preprocessing: what lies between stored images and the network.
+        precision: what the training ran in; recorded.
+        end: how the loop ended; recorded.
+        progress: shows the evaluation.
+
+    Returns:
+        Results on at most 5,000 training images without augmentation, and on the test images.
+    """
+    device = next(network.parameters()).device
+    test = evaluate(network, dataset.test, preprocessing, device=device, progress=progress)
+    train = measure(network, _sample(dataset.train, plan.seed), preprocessing, "fp32", device, progress)
+    tta = None
+    if plan.recipe.tta != "none":
+        tta = evaluate(
+            network, dataset.test, preprocessing, tta=plan.recipe.tta, device=device, progress=progress
+        )
+    metrics = {"train": vars(train), "test": _headline(test), "tta": _headline(tta) if tta else None}
+    provenance = _provenance(plan, dataset, precision)
+    save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
+    write_evaluation(folder, train, test, tta, save_mistakes(folder, test, dataset.test), end)
+    return train, Measurement(test.top1, test.loss)
+
+
+def measure(
+    network: torch.nn.Module,
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    precision: str,
+    device: torch.device,
+    progress: Progress,
+) -> Measurement:
+    """Top-1 and loss of a network on images."""
+    logits = logits_of(network, images, preprocessing, precision=precision, device=device, progress=progress)
+    loss = cross_entropy(logits, images.labels)
+    return Measurement(top_k_accuracy(logits, images.labels, 1), loss if math.isfinite(loss) else None)
+
+
+def _sample(images: ImageSet, seed: int) -> ImageSet:
+    """At most TRAIN_SAMPLE images, drawn once per seed, so that a large set does not double the run's time."""
+    if len(images) <= TRAIN_SAMPLE:
+        return images
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy()
+    return replace(images, images=images.images[chosen], labels=images.labels[chosen], files=())
+
+
+def _headline(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "n": evaluation.n,
+        "top1": evaluation.top1,
+        "top1_interval": list(evaluation.top1_interval),
+        "loss": evaluation.loss,
+    }
+
+
+def _provenance(plan: Plan, dataset: Dataset, precision: Precision) -> dict[str, Any]:
+    machine = describe_machine()
+    return {
+        "source": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "split_seed": plan.seed,
+        "seed": plan.seed,
+        "recipe": plan.recipe.name,
+        "trained": time.strftime("%Y-%m-%d", time.gmtime()),
+        "precision": str(precision),
+        **{key: machine[key] for key in ("cpu", "torch", "skipline")},
+    }
