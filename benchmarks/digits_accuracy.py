@@ -40,9 +40,8 @@ def main() -> None:
             for kind, run in (("residual", result.run), ("plain", result.twin)):
                 if run is not None and run.train is not None and run.test is not None:
                     rows[kind].append((run.train.top1, run.test.top1, run.seconds))
-                    print(
-                        f"seed {seed}  {kind:<9} train {run.train.top1:.4f}  test {run.test.top1:.4f}  {run.seconds:.1f} s"
-                    )
+                    scores = f"train {run.train.top1:.4f}  test {run.test.top1:.4f}"
+                    print(f"seed {seed}  {kind:<9} {scores}  {run.seconds:.1f} s", flush=True)
     for kind, values in rows.items():
         if values:
             train, test, seconds = zip(*values, strict=True)

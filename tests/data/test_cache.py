@@ -75,6 +75,16 @@ def test_equal_content_ends_in_one_store(photos, tmp_path: Path):
     assert len(stores(tmp_path)) == 1
 
 
+def test_asking_for_what_the_source_turned_out_to_be_decodes_nothing(photos, decodings: list[int]):
+    folder = photos({"cat": 4, "dog": 4})
+    trained = open_source(folder)
+    decoded = len(decodings)
+    channels, side, _ = trained.train.shape
+    evaluated = open_source(folder, channels=channels, stored=side)
+    assert len(decodings) == decoded
+    assert evaluated.fingerprint == trained.fingerprint
+
+
 def test_each_side_and_number_of_channels_has_its_store(photos, tmp_path: Path, decodings: list[int]):
     folder = photos({"cat": 5, "dog": 5})
     for _ in range(2):

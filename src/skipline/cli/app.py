@@ -62,7 +62,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except typer.TyperException as error:  # a mistake in options or arguments
+    except (
+        typer.TyperException
+    ) as error:  # a mistake in options or arguments, or a group without a subcommand
+        if type(error).__name__ == "NoArgsIsHelpError":
+            out.print(error.format_message(), markup=False)
+            sys.exit(0)
         err.print(f"skipline: {error.format_message()}", style="red", markup=False)
         sys.exit(error.exit_code)
     sys.exit(status if isinstance(status, int) else 0)

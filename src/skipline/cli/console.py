@@ -16,7 +16,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def emit_json(value: dict[str, Any]) -> None:
     """Print exactly one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # A file name may hold bytes that are no text: they are shown as escapes instead of ending the command.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
     sys.stdout.flush()
 
 

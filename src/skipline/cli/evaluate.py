@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from skipline.bundle import Bundle, Evaluation
     from skipline.data import Dataset, ImageSet
 
-File = Optional[Path]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
 
 SPLITS = ("test", "train", "validation", "all")
 CLASSES_SHOWN = 30
@@ -35,7 +34,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="test, train, validation or all.")] = "test",
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none, flip or flip-shift.")] = "none",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    data_root: Annotated[File, typer.Option(help="Where downloads are looked for and put.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Where downloads are looked for and put.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Top-1, top-5, calibration, classes and confusions on one split of a source.

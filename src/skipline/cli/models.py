@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from skipline.cli.console import emit_json, out
 from skipline.cli.summary import magnitude, new_table, shape
-
-Name = Optional[str]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    family: Annotated[Name, typer.Option(help="Only one family, such as cifar-resnet.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only one family, such as cifar-resnet.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the networks with the parameters and multiply-adds (MACs) of one prediction."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Optional
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -24,8 +24,6 @@ from skipline.errors import InputError, SourceError, UnknownNameError
 if TYPE_CHECKING:
     from skipline.bundle import Prediction
 
-File = Optional[Path]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
-Name = Optional[str]  # noqa: UP045
 
 FORMATS = ("table", "json", "csv")
 STDIN = "-"
@@ -49,10 +47,10 @@ def predict(
         ),
     ],
     top: Annotated[int, typer.Option(help="How many of the most probable classes to name.")] = 3,
-    form: Annotated[Name, typer.Option("--format", help="table, json or csv.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table, json or csv.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     out_file: Annotated[
-        File, typer.Option("--out", help="Write to a file; .csv and .json choose the format.")
+        Path | None, typer.Option("--out", help="Write to a file; .csv and .json choose the format.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images in one forward pass.")] = 64,
 ) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -17,8 +17,6 @@ from skipline.errors import InputError
 if TYPE_CHECKING:
     from skipline.models import Cost, LayerCost, StageCost
 
-Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
-Number = Optional[int]  # noqa: UP045
 
 BLOCK = re.compile(r".*?\.\d+(?=\.)")  # layer1.0 of layer1.0.conv1
 
@@ -30,11 +28,15 @@ def register(app: typer.Typer) -> None:
 
 def summary(
     name: Annotated[str, typer.Argument(help="Catalogue name (see `skipline models`).")],
-    shortcut: Annotated[Text, typer.Option(help="A, B, C or none, instead of the network's own.")] = None,
-    variant: Annotated[Text, typer.Option(help="v1 or v1.5: place of the stride in bottlenecks.")] = None,
-    classes: Annotated[Number, typer.Option(help="Number of classes.")] = None,
+    shortcut: Annotated[
+        str | None, typer.Option(help="A, B, C or none, instead of the network's own.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="v1 or v1.5: place of the stride in bottlenecks.")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     input_shape: Annotated[
-        Text, typer.Option("--input", help="One image: channels,height,width.", metavar="C,H,W")
+        str | None, typer.Option("--input", help="One image: channels,height,width.", metavar="C,H,W")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

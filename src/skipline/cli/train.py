@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from skipline.cli.console import Bars, emit_json, log, out
 from skipline.errors import InputError
-
-Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time on Python 3.10
-File = Optional[Path]  # noqa: UP045
-Number = Optional[int]  # noqa: UP045
 
 
 def register(app: typer.Typer) -> None:
@@ -24,26 +20,28 @@ def register(app: typer.Typer) -> None:
 
 def train(
     source: Annotated[
-        Text, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")
+        str | None, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")
     ] = None,
-    model: Annotated[Text, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
+    model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[
-        Text, typer.Option(help="fast, tiny, photos, finetune, paper, lecture or a TOML file.")
+        str | None, typer.Option(help="fast, tiny, photos, finetune, paper, lecture or a TOML file.")
     ] = None,
-    epochs: Annotated[Number, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation, order, augmentation and split.")] = 0,
     out_folder: Annotated[
-        File, typer.Option("--out", help="Run folder; default: the next runs/NAME-N.")
+        Path | None, typer.Option("--out", help="Run folder; default: the next runs/NAME-N.")
     ] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a key: --set optimizer.lr=0.05")] = [],  # noqa: B006
-    shortcut: Annotated[Text, typer.Option(help="A, B, C or none, instead of the model's own.")] = None,
-    weights: Annotated[Text, typer.Option(help="Start from a file, a bundle or torchvision[:NAME].")] = None,
+    shortcut: Annotated[str | None, typer.Option(help="A, B, C or none, instead of the model's own.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Start from a file, a bundle or torchvision[:NAME].")
+    ] = None,
     twin: Annotated[bool, typer.Option("--twin", help="Train the plain twin as well and compare.")] = False,
-    resume: Annotated[File, typer.Option(help="Go on with an interrupted run, bit for bit.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run, bit for bit.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in --out.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first corrupt image.")] = False,
-    threads: Annotated[Number, typer.Option(help="PyTorch's; default: one a core.")] = None,
-    data_root: Annotated[File, typer.Option(help="Where downloads are looked for and put.")] = None,
+    threads: Annotated[int | None, typer.Option(help="PyTorch's; default: one a core.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Where downloads are looked for and put.")] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,

@@ -74,7 +74,7 @@ def cached(
         SourceError: there is nothing to decode.
         StorageError: the cache cannot be written or has no room.
     """
-    key = _digest(str(path.resolve()), type(container).__name__, str(channels), str(stored))
+    key = _key(container, path, channels, stored)
     index = index_folder() / f"{key}.json"
     folder = cache_folder()
     with closing(container):
@@ -88,9 +88,17 @@ def cached(
                         sweep(folder, key)
                     known = _decode(container, folder, key, channels, stored, seed, strict, progress)
                     _remember(index, manifest, known)
+                    # Asked for by what it turned out to be, as `evaluate` does, the source is known as well.
+                    side, _, depth = known.store.shape
+                    resolved = _key(container, path, depth, side)
+                    _remember(index_folder() / f"{resolved}.json", manifest, known)
     if strict and known.problems:
         raise _corrupt(known.problems[0])
     return known
+
+
+def _key(container: Container, path: Path, channels: int | None, stored: int | None) -> str:
+    return _digest(str(path.resolve()), type(container).__name__, str(channels), str(stored))
 
 
 def _lookup(index: Path, manifest: str) -> Cached | None:
