@@ -3,7 +3,13 @@
     python benchmarks/fused_batchnorm.py [--model resnet20] [--threads 1] [--repeats 15] [--batch 128]
 
 Prediction, before the kernel was written: BN, addition and ReLU take 105 of the 240 ms of a bf16 step at batch 128,
-32x32, 2 threads (profile); read as few times as they need, a third of that: 165 ms, ratio 1.45.
+32x32, 2 threads (profile); with each tensor read as few times as it must be, a third of that: 165 ms, ratio 1.45.
+
+Measured on two cores of a Xeon with AVX-512 (torch 2.15), medians of 21 steps, the machine nearly idle:
+
+    2 threads, 32x32, wall   211 [202, 215] -> 159 [153, 165] ms, ratio 1.32
+    2 threads, 24x24, wall   144 [142, 148] -> 117 [114, 121] ms, ratio 1.24
+    1 thread,  32x32         ratios of three sittings on a busy machine 1.27 to 1.40; 24x24: 1.20 to 1.51
 
 On and off take turns step by step (A B A B). Processor time of the process is what counts on a shared machine; wall
 time means something only where nothing else runs. Medians, with quartiles behind them.

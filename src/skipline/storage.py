@@ -1,14 +1,29 @@
-"""Files that are either whole or absent: written beside their place, flushed to disk, then renamed."""
+"""Where skipline keeps things, and how a file is written so that it is either whole or absent."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from skipline.errors import StorageError
+
+
+def skipline_home() -> Path:
+    """The folder of everything that skipline keeps between runs; not necessarily there yet."""
+    chosen = os.environ.get("SKIPLINE_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "skipline"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -7,6 +7,7 @@ $SKIPLINE_HOME            default: the platform's cache folder / skipline
     .<key>.lock           held while one is written
   index/<key>.json        which store belongs to which path, while the path's files look unchanged
   downloads/              files fetched from elsewhere
+  kernels/                compiled C (see skipline.kernels)
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,22 +25,9 @@ from typing import IO, Any
 
 from skipline.data.progress import Progress
 from skipline.errors import StorageError
+from skipline.storage import skipline_home
 
 REMEDY = "Set SKIPLINE_HOME to a folder that can be written and has room"
-
-
-def skipline_home() -> Path:
-    """The folder of everything that skipline keeps between runs; not necessarily there yet."""
-    chosen = os.environ.get("SKIPLINE_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "skipline"
 
 
 def cache_folder() -> Path:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from skipline.kernels import batchnorm_library
+
 
 @cache
 def describe_machine() -> dict[str, object]:
@@ -27,6 +29,8 @@ def describe_machine() -> dict[str, object]:
         "torch": torch.__version__,
         "torchvision": _version("torchvision"),
         "skipline": _version("skipline"),
+        # With and without the compiled kernels results agree to rounding, not bit for bit.
+        "compiled_kernels": batchnorm_library() is not None,
     }
 
 
