@@ -67,7 +67,7 @@ def test_a_run_learns_and_writes_all_it_promises(
     }
     assert [r.step for r in recorder.steps] == list(range(1, 41))
     assert [r.epoch for r in recorder.epochs] == list(range(1, 9))
-    assert [r.epoch for r in recorder.epochs if r.held_out] == [5, 8], "every fifth epoch and the last"
+    assert [r.epoch for r in recorder.epochs if r.held_out] == [6, 8], "every sixth epoch and the last"
     assert recorder.ended_at == 40
 
     bundle = load_bundle(run_folder)

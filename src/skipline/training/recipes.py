@@ -62,19 +62,21 @@ def fast() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """For a thousand or so images of about 8 x 8, such as scikit-learn's digits: 20 epochs of one-cycle SGD.
+    """For a thousand or so images of about 8 x 8, such as scikit-learn's digits: 24 epochs of one-cycle SGD.
 
-    Seconds on a CPU. No flips, because a mirrored digit is another sign. fp32, because at this size bf16 gains
-    little time and cost resnet56 about a point of test accuracy (`benchmarks/digits_accuracy.py --set
-    precision=bf16`).
+    Half a minute for resnet56 on 2 cores. Shifts by one pixel and the moving average raised its mean test accuracy
+    over three seeds from 97.6 % to 99.3 % (`benchmarks/digits_accuracy.py`). No flips, because a mirrored digit is
+    another sign; fp32, because at this size bf16 gains little time.
     """
     return Recipe(
         name="tiny",
-        epochs=20,
+        epochs=24,
         batch_size=128,
         optimizer=Optimizer(kind="sgd", lr=0.05, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="one-cycle", peak_at=0.3),
-        evaluate_every=5,
+        augmentation=Augmentation(pad_crop=1, padding="zeros"),
+        ema=0.97,
+        evaluate_every=6,
         precision="fp32",
     )
 
