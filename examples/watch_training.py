@@ -21,9 +21,10 @@ class WeightNorm(skipline.Observer):
     def on_run_start(self, start: RunStart) -> None:
         self.network = start.network
 
+    @torch.no_grad()
     def on_epoch(self, record: EpochRecord) -> None:
-        weights = torch.nn.utils.parameters_to_vector(self.network.parameters())
-        self.norms.append(float(weights.norm()))
+        norms = torch.stack([parameter.norm() for parameter in self.network.parameters()])
+        self.norms.append(float(norms.norm()))
         print(f"epoch {record.epoch}: |weights| = {self.norms[-1]:.2f}, train {record.train.top1:.1%}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skipline import storage
 from skipline.data import caching, home, open_source, store
 from skipline.errors import StorageError
 
@@ -213,12 +214,12 @@ def test_default_home_is_the_users_cache_folder(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("SKIPLINE_HOME")
     monkeypatch.setattr(home.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert home.skipline_home() == tmp_path / "xdg" / "skipline"
+    assert storage.skipline_home() == tmp_path / "xdg" / "skipline"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "me")
-    assert home.skipline_home() == tmp_path / "me" / ".cache" / "skipline"
-    monkeypatch.setattr(home.sys, "platform", "darwin")
-    assert home.skipline_home() == tmp_path / "me" / "Library" / "Caches" / "skipline"
+    assert storage.skipline_home() == tmp_path / "me" / ".cache" / "skipline"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert storage.skipline_home() == tmp_path / "me" / "Library" / "Caches" / "skipline"
 
 
 def test_large_photos_do_not_need_memory_for_all_of_them(
