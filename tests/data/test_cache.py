@@ -212,7 +212,7 @@ def test_a_home_that_cannot_be_made(photos, tmp_path: Path, monkeypatch: pytest.
 
 def test_default_home_is_the_users_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SKIPLINE_HOME")
-    monkeypatch.setattr(home.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert storage.skipline_home() == tmp_path / "xdg" / "skipline"
     monkeypatch.delenv("XDG_CACHE_HOME")
