@@ -65,7 +65,7 @@ def tiny() -> Recipe:
     """For a thousand or so images of about 8 x 8, such as scikit-learn's digits: 24 epochs of one-cycle SGD.
 
     Half a minute for resnet56 on 2 cores. Shifts by one pixel and the moving average raised its mean test accuracy
-    over three seeds from 97.6 % to 99.3 % (`benchmarks/digits_accuracy.py`). No flips, because a mirrored digit is
+    over three seeds from 97.6 % to 99.2 % (`benchmarks/digits_accuracy.py`). No flips, because a mirrored digit is
     another sign; fp32, because at this size bf16 gains little time.
     """
     return Recipe(
