@@ -44,10 +44,8 @@ def lecture() -> Recipe:
 def fast() -> Recipe:
     """Best accuracy in minutes on a CPU, for images of about 32 x 32: a short triangular run of SGD.
 
-    Two thirds of the epochs see the images at 24 x 24, which costs 0.56 of a full one and teaches as much: in
-    trials on one thread, 13 epochs with 8 of them small (1,537 s of processor time, 85.3 % on the JPEG copy of
-    CIFAR-10) against 10 full ones (1,484 s, 84.2 %). Alternating flips (airbench) show every image both ways in two
-    epochs. README quotes `benchmarks/fast_accuracy.py`.
+    Two thirds of the epochs see the images at 24 x 24, which costs 0.56 of a full one. Alternating flips (airbench)
+    show every image both ways in two epochs. README quotes `benchmarks/fast_accuracy.py`.
     """
     return Recipe(
         name="fast",
