@@ -33,6 +33,10 @@ class Diary(Observer):
         """Write the first event."""
         self._log.write("start", **description)
 
+    def note(self, kind: str, **values: Any) -> None:
+        """Write what an observer has to say."""
+        self._log.write(kind, **values)
+
     def resumed(self, step: int) -> None:
         """Note that the run goes on from a checkpoint."""
         self._log.write("resume", step=step)

@@ -58,6 +58,7 @@ class Loop:
         checkpoint: where to save.
         measure: result of a network on held-out images.
         observers: called in this order.
+        note: adds a line to the run's events; handed to the observers.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Loop:
         checkpoint: Path,
         measure: Callable[[nn.Module], Measurement],
         observers: Sequence[Observer] = (),
+        note: Callable[..., None] = lambda kind, **values: None,
     ) -> None:
         self.network, self.batches, self.recipe, self.precision = (
             network,
@@ -76,7 +78,8 @@ class Loop:
             recipe,
             precision,
         )
-        self._checkpoint, self._measure, self._observers = checkpoint, measure, observers
+        self._checkpoint, self._measure = checkpoint, measure
+        self._observers, self._note = observers, note
         self._heads = heads(network)
         self._device = next(network.parameters()).device
         self._accumulate = min(recipe.optimizer.accumulate, batches.steps_per_epoch)
@@ -107,7 +110,14 @@ class Loop:
             StorageError: a checkpoint could not be written; the previous one is intact.
         """
         start = RunStart(
-            self.network, self.optimizer, self.recipe, self.step, self.steps, self.steps_per_epoch
+            self.network,
+            self.optimizer,
+            self.recipe,
+            self.step,
+            self.steps,
+            self.steps_per_epoch,
+            self.batches,
+            self._note,
         )
         for observer in self._observers:
             observer.on_run_start(start)

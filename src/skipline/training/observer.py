@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from skipline.data import Batches
 from skipline.training.recipe import Recipe
 
 
@@ -21,6 +23,8 @@ class RunStart:
         step: steps already done, > 0 when resumed.
         steps: steps of the whole run.
         steps_per_epoch: steps of one epoch.
+        batches: of the run; making one disturbs nothing.
+        note: adds a line to the run's events: its kind, then values by name.
     """
 
     network: nn.Module
@@ -29,6 +33,8 @@ class RunStart:
     step: int
     steps: int
     steps_per_epoch: int
+    batches: Batches
+    note: Callable[..., None]
 
 
 @dataclass(frozen=True)

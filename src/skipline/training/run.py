@@ -191,6 +191,7 @@ class _Session:
             self._checkpoint,
             self._measure_held_out,
             [diary, *self._observers],
+            diary.note,
         )
         if self._checkpoint.exists():
             loop.restore(load_checkpoint(self._checkpoint))

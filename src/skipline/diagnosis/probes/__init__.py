@@ -1,0 +1,1 @@
+"""Measurements inside any network, which leave it as it was."""

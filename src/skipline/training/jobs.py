@@ -1,0 +1,130 @@
+"""Many independent pieces of work over the cores, each kept when it is done, so that what was cut off goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skipline.data import Progress, silent
+from skipline.storage import write_atomically
+from skipline.training.machine import available_cores
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        key: unique among the jobs of a folder, and fit to be a file name, such as "resnet20-lr0.1-seed0".
+        function: of a module's top level, since another process imports it by name; returns JSON values.
+        arguments: for the function, by name; JSON values, since they decide whether a kept result is still this
+            job's.
+    """
+
+    key: str
+    function: Callable[..., dict[str, Any]]
+    arguments: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over function and arguments."""
+        text = json.dumps(
+            [self.function.__module__, self.function.__qualname__, dict(self.arguments)], sort_keys=True
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    processes: int | None = None,
+    progress: Progress = silent,
+    what: str = "jobs",
+) -> dict[str, dict[str, Any]]:
+    """Run jobs, or read what an earlier call with the same jobs has kept.
+
+    Each process computes on one thread: for small networks two processes of one thread do more than one of two.
+
+    Args:
+        jobs: with different keys; begun in this order, so put the longest first.
+        folder: results are kept in it, one KEY.json a job; created where missing.
+        processes: at once; None takes one a core. With 1 the jobs run in this process, on one thread.
+        progress: shows how many are done.
+        what: how to call them there.
+
+    Returns:
+        The results by key, in the order of the jobs.
+
+    Raises:
+        SkiplineError: a job's own; results of finished jobs are kept, so the same call goes on from there.
+        KeyboardInterrupt: likewise.
+    """
+    assert len({job.key for job in jobs}) == len(jobs), "two jobs have the same key"
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {job.key: kept for job in jobs if (kept := _kept(job, folder)) is not None}
+    open_jobs = [job for job in jobs if job.key not in results]
+    count = min(processes or available_cores(), len(open_jobs))
+    done = len(results)
+    if count <= 1:
+        for job in open_jobs:
+            progress(what, done, len(jobs))
+            results[job.key] = _finish(job, folder, _on_one_thread(job.function, dict(job.arguments)))
+            done += 1
+    else:
+        # Spawned, not forked: a forked process inherits torch's thread pool in a state that can hang.
+        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+            running: dict[Future[dict[str, Any]], Job] = {
+                pool.submit(_on_one_thread, job.function, dict(job.arguments)): job for job in open_jobs
+            }
+            try:
+                while running:
+                    progress(what, done, len(jobs))
+                    finished, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        job = running.pop(future)
+                        results[job.key] = _finish(job, folder, future.result())
+                        done += 1
+            finally:
+                pool.shutdown(wait=not running, cancel_futures=True)
+    progress(what, len(jobs), len(jobs))
+    return {job.key: results[job.key] for job in jobs}
+
+
+def _on_one_thread(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return function(**arguments)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _kept(job: Job, folder: Path) -> dict[str, Any] | None:
+    path = folder / f"{job.key}.json"
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["fingerprint"] != job.fingerprint:
+            return None
+        result: dict[str, Any] = kept["result"]
+    except (ValueError, KeyError, TypeError):
+        return None  # cut off or edited by hand: it is run again
+    return result
+
+
+def _finish(job: Job, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps({"fingerprint": job.fingerprint, "result": result}, ensure_ascii=False, indent=1)
+    write_atomically(folder / f"{job.key}.json", lambda file: file.write(text.encode()))
+    # What is read back later must be what is used now: JSON turns tuples into lists and keys into texts.
+    same: dict[str, Any] = json.loads(text)["result"]
+    return same
