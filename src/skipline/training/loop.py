@@ -134,7 +134,8 @@ class Loop:
     def _epoch(self, epoch: int, interrupt: InterruptRequest) -> str:
         self._set_modes(epoch)
         first = (self.step - epoch * self.steps_per_epoch) * self._accumulate
-        stream = self.batches.epoch(epoch, start_step=first, side=self._side(epoch))
+        side = self.recipe.side(epoch, self.recipe.epochs)
+        stream = self.batches.epoch(epoch, start_step=first, side=side)
         clock = time.perf_counter()
         try:
             while self.step < (epoch + 1) * self.steps_per_epoch:
@@ -273,10 +274,6 @@ class Loop:
         self._best, self._epochs_since_best = state["stopping"]["best"], state["stopping"]["since"]
         self._totals = _Totals(**state["totals"])
         restore_random_state(state["random"])
-
-    def _side(self, epoch: int) -> int | None:
-        time = epoch / self.recipe.epochs
-        return next((side for until, side in self.recipe.input.sides if time < until), None)
 
     def _set_modes(self, epoch: int) -> None:
         """While the body is frozen its statistics must not drift either, so it computes as in evaluation."""

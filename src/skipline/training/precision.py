@@ -73,7 +73,7 @@ def choose_precision(
             REPEATS + 1
         ):  # in turn, so that a drift of the machine touches both; first is warm-up
             for candidate in candidates:
-                elapsed, value = _one_pass(candidate, trial, images, loss)
+                elapsed, value = timed_pass(candidate, trial, images, loss)
                 finite &= value == value
                 if repeat:
                     seconds[candidate.bf16].append(elapsed)
@@ -85,12 +85,13 @@ def choose_precision(
     return Precision(bf16=finite and speedup >= MARGIN, speedup=speedup)
 
 
-def _one_pass(
+def timed_pass(
     precision: Precision,
     network: nn.Module,
     images: torch.Tensor,
     loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
 ) -> tuple[float, float]:
+    """Seconds of one forward and backward pass, and its loss; gradients are dropped afterwards."""
     start = time.perf_counter()
     with precision.autocast(images.device):
         value = loss(network, images)

@@ -125,7 +125,9 @@ class Recipe(_Section):
 
     Attributes:
         name: the recipe it began as.
-        epochs: passes over the training images.
+        epochs: passes over the training images; with `minutes`, the most.
+        minutes: of training; the run measures its steps at the start and takes as many epochs as fit. What was
+            chosen is saved, so a resumed run goes on with it. None takes `epochs` as they stand.
         batch_size: images a step.
         optimizer: how weights move.
         schedule: how the rate moves.
@@ -146,6 +148,7 @@ class Recipe(_Section):
 
     name: str = "custom"
     epochs: Annotated[int, Field(ge=1)] = 10
+    minutes: Positive | None = None
     batch_size: Annotated[int, Field(ge=1)] = 128
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule(kind="constant")
@@ -161,6 +164,10 @@ class Recipe(_Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
     finetune: Finetune = Finetune()
+
+    def side(self, epoch: int, epochs: int) -> int | None:
+        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side."""
+        return next((side for until, side in self.input.sides if epoch / epochs < until), None)
 
 
 def validated(values: dict[str, Any], origin: str = "recipe") -> Recipe:

@@ -47,6 +47,10 @@ def changed(recipe: Recipe, overrides: Sequence[str], **direct: Any) -> Recipe:
     """
     values = recipe.model_dump(mode="json")
     values.update({key: value for key, value in direct.items() if value is not None})
+    if direct.get("epochs") is not None or any(
+        text.partition("=")[0].strip() == "epochs" for text in overrides
+    ):
+        values["minutes"] = None  # a number of epochs that was asked for is not cut short
     origin = "--set" if overrides else f"recipe '{recipe.name}'"
     return validated(*_merged(values, overrides, origin))
 

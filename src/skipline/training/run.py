@@ -15,6 +15,7 @@ from skipline import models
 from skipline.bundle import load_foreign
 from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.errors import InputError
+from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.finishing import finish, measure
@@ -25,6 +26,7 @@ from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
 from skipline.training.precision import Precision, choose_precision
 from skipline.training.pretrained import weights_file
+from skipline.training.recipe import Recipe
 from skipline.training.results import read_evaluation
 
 
@@ -173,8 +175,11 @@ class _Session:
             seed=plan.seed,
         )
         self.precision = self._choose_precision(plan)
-        # The choice is part of the plan: a resumed run must not measure again and decide otherwise.
-        self.plan = replace(plan, recipe=plan.recipe.model_copy(update={"precision": self.precision.name}))
+        chosen: dict[str, Any] = {"precision": self.precision.name}
+        if plan.recipe.minutes is not None:
+            chosen |= {"epochs": self._choose_epochs(plan.recipe), "minutes": None}
+        # The choices are part of the plan: a resumed run must not measure again and decide otherwise.
+        self.plan = replace(plan, recipe=plan.recipe.model_copy(update=chosen))
         self._observers = observers
 
     @property
@@ -251,6 +256,22 @@ class _Session:
         threads = torch.get_num_threads()
         self._say("precision", f"{chosen}; {threads} thread{'s' if threads > 1 else ''} on {self._device}")
         return chosen
+
+    def _choose_epochs(self, recipe: Recipe) -> int:
+        epochs = epochs_in_time(
+            recipe,
+            self.network,
+            self.batches,
+            len(self.dataset.validation or self.dataset.test),
+            self.precision,
+            lambda net, images, targets: training_loss(net(images), targets, recipe.label_smoothing),
+        )
+        self._say(
+            "budget",
+            f"{epochs} of at most {recipe.epochs} epochs fit into {recipe.minutes:g} minutes of training on this "
+            "machine (measured; --epochs N sets another number)",
+        )
+        return epochs
 
     def _measure_held_out(self, network: nn.Module) -> Measurement:
         held_out = self.dataset.validation or self.dataset.test
