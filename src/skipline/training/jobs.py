@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,6 +19,10 @@ import torch
 from skipline.data import Progress, silent
 from skipline.storage import write_atomically
 from skipline.training.machine import available_cores
+
+GRACE = 10.0
+"""Seconds that a stopped worker has to save its state. After that it is killed: it may wait for ever for a lock of the
+pool's queue that another worker held when it ended."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,64 @@ def run_jobs(
             done += 1
     else:
         # Spawned, not forked: a forked process inherits torch's thread pool in a state that can hang.
-        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            count, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
+        ) as pool:
             running: dict[Future[dict[str, Any]], Job] = {
-                pool.submit(_on_one_thread, job.function, dict(job.arguments)): job for job in open_jobs
+                pool.submit(_in_worker, job.function, dict(job.arguments)): job for job in open_jobs
             }
             try:
                 while running:
                     progress(what, done, len(jobs))
                     finished, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-                    for future in finished:
+                    # The error of a job comes before the interrupt of those that it has stopped.
+                    for future in sorted(
+                        finished, key=lambda f: isinstance(f.exception(), KeyboardInterrupt)
+                    ):
                         job = running.pop(future)
                         results[job.key] = _finish(job, folder, future.result())
                         done += 1
-            finally:
-                pool.shutdown(wait=not running, cancel_futures=True)
+            except BaseException:
+                # Nobody waits for what is running: neither after Ctrl-C nor when another job has failed.
+                workers = list((pool._processes or {}).values())
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in workers:
+                    worker.terminate()
+                deadline = time.monotonic() + GRACE
+                for worker in workers:
+                    worker.join(max(0.0, deadline - time.monotonic()))
+                    if worker.is_alive():
+                        worker.kill()
+                raise
     progress(what, len(jobs), len(jobs))
     return {job.key: results[job.key] for job in jobs}
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent has died, however that happened: its result would reach nobody."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_stopped = False
+
+
+def _in_worker(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
+    """A worker whose job was interrupted or failed begins no other: the pool hands out one ahead for good."""
+    global _stopped
+    if _stopped:
+        raise KeyboardInterrupt
+    try:
+        return _on_one_thread(function, arguments)
+    except BaseException:
+        _stopped = True
+        raise
 
 
 def _on_one_thread(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -119,11 +119,19 @@ def start_run(
 def resume_run(
     folder: Path,
     *,
+    dataset: Dataset | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress = silent,
     say: Say = quiet,
 ) -> RunResult:
     """Go on with an interrupted run, bit for bit as if it had not been interrupted.
+
+    Args:
+        folder: of the run.
+        dataset: the plan's source where it is open already, or what was chosen from it; None opens it.
+        observers: attached to the loop.
+        progress: shows evaluation and decoding.
+        say: told what was decided, as (topic, sentence).
 
     Raises:
         InputError: no run in the folder, or its source has changed since.
@@ -137,7 +145,7 @@ def resume_run(
     if finished is not None:
         train, test, end = finished
         return RunResult(folder, folder / "bundle", train=train, test=test, **end)
-    dataset = open_plan_source(plan, progress)
+    dataset = dataset or open_plan_source(plan, progress)
     if plan.fingerprint != dataset.fingerprint:
         raise InputError(
             f"the source '{plan.source}' has changed since this run began (fingerprint {dataset.fingerprint[:12]}, "
