@@ -27,11 +27,14 @@ class Figure:
         data: plotly traces.
         layout: plotly layout, without size: the page gives that.
         summary: one sentence that stands for the picture where it cannot be seen.
+        frames: positions of a slider below the chart, each with its name and what it changes in each trace, in
+            their order; empty for a chart that stands still.
     """
 
     data: tuple[Json, ...]
     layout: Json
     summary: str
+    frames: tuple[tuple[str, tuple[Json, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ def lines(
     values = [value for line in series for value in line.y if value is not None]
     places = [place for line in series for place in line.x]
     end = max(1.0, *places) if places else 1.0
-    layout = _layout()
+    layout = base_layout()
     # Charts of one run begin and end at the same epoch, so that the eye can go from one to the next.
-    layout["xaxis"] |= {"title": _title("epoch"), "range": [0, end + max(0.15, 0.02 * end)]}
+    layout["xaxis"] |= {"title": axis_title("epoch"), "range": [0, end + max(0.15, 0.02 * end)]}
     layout["xaxis"] |= {"dtick": 1} if end <= 12 else {}
     layout["yaxis"] |= {"ticksuffix": unit, "type": "log" if log else "linear"}
     if log:
@@ -103,7 +106,7 @@ def lines(
         below = 10 * math.floor(min(values) / 10 - 0.01) if values else 0
         layout["yaxis"] |= {"range": [max(-1.5, below), 101.5]}
     if level is not None and values and min(values) / 3 <= level[0] <= 1.5 * max(values):
-        layout |= _level(*level, log=log)
+        layout |= level_line(*level, log=log)
     hover = f"%{{y:{'.1f' if unit else '.3g'}}}{unit}"
     return Figure(tuple(_line(line, few, hover) for line in series), layout, summary)
 
@@ -122,8 +125,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, summar
     """
     size = len(classes)
     totals = [max(1, sum(row)) for row in counts]
-    names = _distinct([label(name) for name in classes])
-    layout = _layout()
+    names = distinct([label(name) for name in classes])
+    layout = base_layout()
     font = {"size": 12 if size <= 20 else 9 if size <= 50 else 7.5}
     axis = {
         "type": "category",
@@ -134,10 +137,10 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], *, summar
         "nticks": size,
     }
     layout["xaxis"] |= axis | {
-        "title": _title("predicted class"),
+        "title": axis_title("predicted class"),
         "tickangle": -90 if size > COUNTS_LIMIT else None,
     }
-    layout["yaxis"] |= axis | {"title": _title("true class"), "autorange": "reversed", "scaleanchor": "x"}
+    layout["yaxis"] |= axis | {"title": axis_title("true class"), "autorange": "reversed", "scaleanchor": "x"}
     layout["hovermode"] = "closest"
     trace: Json = {
         "type": "heatmap",
@@ -185,7 +188,8 @@ def _line(line: Line, markers: bool, hover: str) -> Json:
     }
 
 
-def _level(value: float, text: str, *, log: bool) -> Json:
+def level_line(value: float, text: str, *, log: bool) -> Json:
+    """What a layout needs for a dotted horizontal line with its label."""
     shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value}
     note = {
         "xref": "paper",
@@ -203,11 +207,53 @@ def _level(value: float, text: str, *, log: bool) -> Json:
     }
 
 
-def _title(text: str) -> Json:
+def axis_title(text: str) -> Json:
+    """The title of an axis; text from elsewhere goes through `label` first."""
     return {"text": text, "font": {"size": 12.5}}
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def log_axis(values: Sequence[float | None], *, foot: float = 0.0) -> Json:
+    """A logarithmic axis with ticks that are written out and alike in size, and never fewer than three.
+
+    Args:
+        values: that it must hold; what is not above zero has no place on it.
+        foot: decades that it spans at least, such as for bars, whose foot is arbitrary.
+    """
+    positive = [value for value in values if value is not None and value > 0]
+    if not positive:
+        return {"type": "log"}
+    low, high = math.log10(min(positive)), math.log10(max(positive))
+    margin = 0.06 * max(high - low, 0.3)
+    bottom, top = min(low - (2.5 if foot else 1) * margin, high - foot), high + margin
+    ticks = log_ticks(10**bottom, 10**top)
+    return {
+        "type": "log",
+        "range": [round(bottom, 4), round(top, 4)],
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [tick_text(tick) for tick in ticks],
+    }
+
+
+def tick_text(value: float) -> str:
+    """A tick in three digits, without exponent where that is as short."""
+    return f"{float(f'{value:.3g}'):.6g}"
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Where to put ticks on a logarithmic scale: powers of ten, or more where fewer than three lie between."""
+    if high <= low:
+        return [low]
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) >= 3:
+            return found[:: math.ceil(len(found) / 8)]
+    return [low * (high / low) ** share for share in (0.1, 0.5, 0.9)]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
     """Shortened names may coincide; on an axis of categories they must not."""
     seen: set[str] = set()
     result = []
@@ -219,7 +265,8 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _layout() -> Json:
+def base_layout() -> Json:
+    """The look that all charts of a page share."""
     axis: Json = {
         "automargin": True,
         "color": color("quiet"),

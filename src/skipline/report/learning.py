@@ -79,7 +79,7 @@ def findings_section(run: RunRecord) -> Markup | None:
             tag("span", found.severity, class_=f"severity {found.severity}"),
             found.diagnosis,
             found.where or "",
-            _value(found.value),
+            found.sentence or _value(found.value),
             _value(found.threshold) + (f" ({found.source})" if found.source else ""),
             found.remedy,
         ]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-_VOID = frozenset({"img", "link", "meta", "br", "hr"})
+_VOID = frozenset({"img", "link", "meta", "br", "hr", "input"})
 
 
 class Markup(str):

@@ -1,6 +1,6 @@
 """The shell that every report shares: one HTML file with style, scripts and pictures inside, and no network.
 
-The page forbids itself every request and every script but its own two, by a content security policy: even a
+The page forbids itself every request and every script but its own, by a content security policy: even a
 mistake in escaping could not make it load or run anything.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from skipline.report.markup import Markup, embedded_json, joined, tag
 from skipline.storage import write_atomically
 
 Cell = str | Markup
+Shape = Literal["flat", "square", "poster", "wide"]
 
 
 def section(title: str, *blocks: Markup, name: str) -> Markup:
@@ -71,46 +73,104 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]],
     return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
+def stacked_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
+    """A table of sentences; on a narrow page each row becomes a block, with the headings before its cells.
+
+    Args:
+        caption: says what the table holds.
+        headings: one a column.
+        rows: cells; the first of each row names it. Empty cells are left out of the blocks.
+    """
+    head = tag("tr", *(tag("th", text, scope="col") for text in headings))
+    body = []
+    for first, *rest in rows:
+        cells = [tag("td", cell, data_label=name) for name, cell in zip(headings[1:], rest, strict=True)]
+        body.append(tag("tr", tag("th", first, scope="row"), *cells))
+    content = [tag("caption", caption), tag("thead", head), tag("tbody", *body)]
+    return tag("table", *content, class_="stacked")
+
+
 def details(summary: str, *blocks: Markup) -> Markup:
     """Blocks that are folded away until asked for."""
     return tag("details", tag("summary", summary), *blocks)
 
 
+def plot(figure: Figure, name: str) -> Markup:
+    """A drawing with its data, and below it a slider where the figure has frames.
+
+    Args:
+        figure: what to draw.
+        name: of the drawing in the page, such as "loss-plot"; the slider is NAME-slider.
+    """
+    # A drawing that needs its own height says so in its layout, but it is the box that must have it.
+    height = f"height: {figure.layout['height']}px" if "height" in figure.layout else None
+    graph = tag("div", class_="graph", id=name, role="img", aria_label=figure.summary, style=height)
+    layout = {key: value for key, value in figure.layout.items() if key != "height"}
+    values: dict[str, object] = {"data": figure.data, "layout": layout}
+    if not figure.frames:
+        return joined([graph, _data(values, name)])
+    values["frames"] = [{"name": title, "traces": traces} for title, traces in figure.frames]
+    return joined([graph, slider(name, [title for title, _ in figure.frames]), _data(values, name)])
+
+
+def slider(name: str, positions: Sequence[str], *, at: int = 0, text: str = "Show") -> Markup:
+    """A slider that the page's script ties to a drawing.
+
+    Args:
+        name: of the drawing.
+        positions: what stands beside the slider at each position.
+        at: the first position.
+        text: what the slider does, before it.
+    """
+    control = tag(
+        "input",
+        type="range",
+        id=f"{name}-slider",
+        min="0",
+        max=str(len(positions) - 1),
+        step="1",
+        value=str(at),
+        autocomplete="off",  # a browser that remembers the position would show it beside the first frame
+        data_plot=name,
+        data_positions=json.dumps(list(positions)),
+        aria_valuetext=positions[at],
+    )
+    shown = tag("output", positions[at], for_=f"{name}-slider")
+    return tag("div", tag("label", text, for_=f"{name}-slider"), control, shown, class_="slider")
+
+
 def chart(
     title: str,
-    figure: Figure,
+    figure: Figure | Markup,
     explanation: Sequence[str],
     numbers: Markup,
     *,
     name: str,
-    shape: Literal["flat", "square", "poster"] = "flat",
+    shape: Shape = "flat",
 ) -> Markup:
     """A chart, beside it how to read it, and below it its numbers as text.
 
     Args:
         title: heading.
-        figure: what to draw.
+        figure: what to draw, or drawings that are made already.
         explanation: what is shown, how to read it, what healthy looks like.
         numbers: the same figures as a table.
         name: fragment by which links and tests reach it.
-        shape: "square" for a matrix; "poster" for a large one, which takes the page's whole width.
+        shape: "square" for a matrix; "poster" for a large one, which takes the page's whole width; "wide" for a
+            chart of ordinary height that takes the whole width.
     """
-    plot = tag("div", class_="graph", id=f"{name}-plot", role="img", aria_label=figure.summary)
-    data = tag(
-        "script",
-        embedded_json({"data": figure.data, "layout": figure.layout}),
-        type="application/json",
-        class_="figure",
-        data_plot=f"{name}-plot",
-    )
+    drawing = plot(figure, f"{name}-plot") if isinstance(figure, Figure) else figure
     blocks = [
         tag("h3", title),
-        tag("div", plot, class_="drawing"),
+        tag("div", drawing, class_="drawing"),
         tag("figcaption", paragraphs(explanation)),
         details("The numbers of this chart", numbers),
-        data,
     ]
     return tag("figure", *blocks, id=name, class_=f"chart {shape}")
+
+
+def _data(values: object, name: str) -> Markup:
+    return tag("script", embedded_json(values), type="application/json", class_="figure", data_plot=name)
 
 
 def document(title: str, *blocks: Markup) -> str:
@@ -128,6 +188,7 @@ def document(title: str, *blocks: Markup) -> str:
     )  # here: the library is large, and only a page that is written needs it
 
     scripts = [get_plotlyjs().replace("\r\n", "\n"), _resource("page.js")]
+    scripts += [_resource("relief.js")] if any('class="relief"' in block for block in blocks) else []
     # A browser ends a script element at the first of these, and would then refuse what is left by its hash.
     assert not any("</script" in script.lower() or "<!--" in script for script in scripts)
     policy = "; ".join(

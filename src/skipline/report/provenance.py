@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 
+from skipline.report.machine import machine_facts
 from skipline.report.markup import Markup, tag
 from skipline.report.numbers import duration
-from skipline.report.page import bullets, definitions, details, section
+from skipline.report.page import Cell, bullets, definitions, details, section
 from skipline.report.record import RunRecord
 
 SHOWN_NOTES = 8
@@ -57,19 +58,7 @@ def recipe_section(run: RunRecord) -> Markup:
 def machine_section(run: RunRecord) -> Markup:
     """What it ran on, with which versions, and from which seed and data."""
     start = run.start
-    machine = {key: value for key, value in start.machine.items() if value is not None}
-    known = {
-        "cpu": "Processor",
-        "cores": "Cores",
-        "memory_gib": "Memory",
-        "gpu": "GPU",
-        "platform": "Platform",
-    }
-    known |= {"python": "Python", "torch": "PyTorch"}
-    facts = [
-        (known.get(key, key), f"{value} GiB" if key == "memory_gib" else str(value))
-        for key, value in machine.items()
-    ]
+    facts: list[tuple[str, Cell]] = [*machine_facts(start.machine)]
     facts += [
         ("Device", start.device),
         ("Precision", start.precision),

@@ -10,6 +10,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from skipline.errors import InputError
+from skipline.report.probe_record import Overhead, Probe
 from skipline.report.record import End, Epoch, Evaluation, Finding, RunRecord, Start, Step
 
 
@@ -60,6 +61,9 @@ def read_run(folder: Path) -> RunRecord:
         steps=tuple(log.steps[key] for key in sorted(log.steps)),
         epochs=tuple(log.epochs[key] for key in sorted(log.epochs)),
         findings=tuple(log.findings.values()),
+        probes=tuple(log.probes[key] for key in sorted(log.probes)),
+        overhead=log.overhead,
+        probe_failure=log.probe_failure,
         end=log.end,
         resumes=log.resumes,
         evaluation=evaluation,
@@ -78,6 +82,9 @@ class _Log:
         self.steps: dict[int, Step] = {}
         self.epochs: dict[int, Epoch] = {}
         self.findings: dict[tuple[str, str | None], Finding] = {}
+        self.probes: dict[int, Probe] = {}
+        self.overhead: Overhead | None = None
+        self.probe_failure: str | None = None
         self.end: End | None = None
         self.resumes = 0
         self.bad = 0
@@ -107,6 +114,14 @@ class _Log:
         elif kind == "finding":
             finding = Finding.model_validate(line["finding"])
             self.findings.setdefault((finding.diagnosis, finding.where), finding)
+        elif kind == "probe":
+            probe = Probe.model_validate(line["reading"])
+            self.probes[probe.step] = probe
+        elif kind == "probe-overhead":
+            cost = Overhead.model_validate(line)  # one a session
+            self.overhead = cost if self.overhead is None else self.overhead + cost
+        elif kind == "probe-failed":
+            self.probe_failure = f"at step {int(line['step'])}: {line['reason']}"
         elif kind == "resume":
             self._go_back(int(line["step"]))
         elif kind == "end":
@@ -118,6 +133,7 @@ class _Log:
         self.end = None
         self.steps = {key: value for key, value in self.steps.items() if value.step <= step}
         self.epochs = {key: value for key, value in self.epochs.items() if value.step <= step}
+        self.probes = {key: value for key, value in self.probes.items() if key <= step}
 
 
 def _evaluation(file: Path) -> Evaluation | None:

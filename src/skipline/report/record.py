@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+if TYPE_CHECKING:
+    from skipline.report.probe_record import Overhead, Probe
 
 
 def _finite(value: Any) -> Any:
@@ -18,11 +21,13 @@ def _finite(value: Any) -> Any:
 Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Values as a file gives them; further keys are left alone."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Source(_Record):
+class Source(Record):
     """What the run learned from; counts are images, `input` is (C, H, W)."""
 
     name: str
@@ -36,7 +41,7 @@ class Source(_Record):
     notes: tuple[str, ...] = ()
 
 
-class Start(_Record):
+class Start(Record):
     """How the run began."""
 
     time: float
@@ -56,14 +61,14 @@ class Start(_Record):
     batch_size: int
 
 
-class Score(_Record):
+class Score(Record):
     """Accuracy 0-1 and cross-entropy in nats; None where the figure was not finite."""
 
     top1: Number = None
     loss: Number = None
 
 
-class Step(_Record):
+class Step(Record):
     """The state at one recorded step; `epoch` is fractional."""
 
     step: int
@@ -71,7 +76,7 @@ class Step(_Record):
     lr: float
 
 
-class Epoch(_Record):
+class Epoch(Record):
     """One finished epoch, counted from 1."""
 
     epoch: int
@@ -84,7 +89,7 @@ class Epoch(_Record):
     images_per_second: Number = None
 
 
-class Finding(_Record):
+class Finding(Record):
     """What a check noticed, with the number, its threshold and the way out."""
 
     diagnosis: str
@@ -94,9 +99,10 @@ class Finding(_Record):
     threshold: float | str | None = None
     source: str | None = None
     remedy: str
+    sentence: str | None = None
 
 
-class End(_Record):
+class End(Record):
     """How a session of the run ended; a failure leaves the figures out."""
 
     status: Literal["done", "interrupted", "failed"]
@@ -106,7 +112,7 @@ class End(_Record):
     peak_memory_bytes: int | None = None
 
 
-class ClassScore(_Record):
+class ClassScore(Record):
     """One class on the test images; None where a denominator is zero."""
 
     name: str
@@ -115,7 +121,7 @@ class ClassScore(_Record):
     precision: Number = None
 
 
-class Measurement(_Record):
+class Measurement(Record):
     """The test images, measured; `confusion` has true classes as rows, (K, K)."""
 
     n: int
@@ -129,14 +135,14 @@ class Measurement(_Record):
     notes: tuple[str, ...] = ()
 
 
-class Augmented(_Record):
+class Augmented(Record):
     """The same test images with test-time augmentation."""
 
     top1: float
     top1_interval: tuple[float, float] | None = None
 
 
-class Mistake(_Record):
+class Mistake(Record):
     """A test image that was classified wrongly with confidence; `image` is relative to the run folder."""
 
     image: str
@@ -148,7 +154,7 @@ class Mistake(_Record):
     true_probability: float | None = None
 
 
-class Evaluation(_Record):
+class Evaluation(Record):
     """evaluation.json."""
 
     train: Score | None = None
@@ -167,6 +173,9 @@ class RunRecord:
         steps: recorded steps in ascending order, each step once.
         epochs: finished epochs in ascending order, each epoch once (the last record of an epoch counts).
         findings: each (diagnosis, where) once, in the order of appearance.
+        probes: readings of the probes in ascending order, each step once.
+        overhead: what the probes cost in all sessions, or None where nobody said.
+        probe_failure: when and why the probes gave up, or None where they did not.
         end: how it ended, or None where it did not, or was taken up again since.
         resumes: how often it was taken up again.
         evaluation: the final measurement, or None where there is none yet.
@@ -181,6 +190,9 @@ class RunRecord:
     steps: tuple[Step, ...]
     epochs: tuple[Epoch, ...]
     findings: tuple[Finding, ...]
+    probes: tuple[Probe, ...]
+    overhead: Overhead | None
+    probe_failure: str | None
     end: End | None
     resumes: int
     evaluation: Evaluation | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
+from skipline.report.inside import inside_section
 from skipline.report.learning import curves_section, findings_section, twin_section
 from skipline.report.markup import Markup, tag
 from skipline.report.numbers import duration, exact, interval, percent
@@ -39,6 +40,7 @@ def run_page(run: RunRecord) -> str:
         twin_section(run),
         findings_section(run),
         curves_section(run),
+        inside_section(run),
         *(results_sections(run.folder, run.evaluation) if run.evaluation else []),
         source_section(run),
         recipe_section(run),

@@ -1,0 +1,87 @@
+"""study.json, as typed values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from skipline.errors import InputError
+from skipline.report.panels import Panel
+from skipline.report.record import Number, Record
+
+
+def _bounds(value: Any) -> Any:
+    """An interval with an end that is not finite, which JSON writes as null, bounds nothing."""
+    return None if isinstance(value, list | tuple) and None in value else value
+
+
+Interval = Annotated[tuple[float, float] | None, BeforeValidator(_bounds)]
+
+
+class StudySource(Record):
+    """The images of a study; counts are images."""
+
+    name: str
+    fingerprint: str = ""
+    train: int
+    test: int
+    classes: tuple[str, ...] = ()
+
+
+class ClaimRecord(Record):
+    """A published statement against what was measured."""
+
+    statement: str
+    source: str
+    published: str = ""
+    measured: str
+    interval: Interval = None
+    outcome: Literal["holds", "does not hold", "not decided"]
+
+
+class ArmRecord(Record):
+    """One network or condition; `results` holds the figures by name, one a seed."""
+
+    name: str
+    description: str = ""
+    results: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
+    params: int | None = None
+    macs: int | None = None
+
+
+class StudyRecord(Record):
+    """Everything that study.json says."""
+
+    study: str
+    title: str
+    question: str
+    sources: str = ""
+    command: str
+    source: StudySource | None = None
+    budget: str
+    seeds: tuple[int, ...]
+    machine: dict[str, Any] = Field(default_factory=dict)
+    seconds: float
+    arms: tuple[ArmRecord, ...] = ()
+    claims: tuple[ClaimRecord, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_study(folder: Path) -> StudyRecord:
+    """Read study.json of a folder.
+
+    Raises:
+        InputError: there is none, or it is not one that a study wrote.
+    """
+    file = folder / "study.json"
+    if not file.is_file():
+        raise InputError(f"'{folder}' is not a study's folder: expected a file study.json in it.")
+    try:
+        return StudyRecord.model_validate(json.loads(file.read_bytes()))
+    except ValueError as error:  # ValidationError and JSONDecodeError are ValueErrors
+        reason = "; ".join(str(error).splitlines()[:3])
+        raise InputError(f"'{file}' cannot be read as a study's result: {reason}") from error
