@@ -14,11 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skipline.api import Trained, resume, train
+    from skipline.api import Trained, diagnose, resume, train
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
     from skipline.data import open_source
     from skipline.models import cost, create
+    from skipline.studies.run import run_study as study
     from skipline.training import Observer, Recipe, named_recipe
 
 __version__ = "0.1.0"
@@ -32,11 +33,13 @@ __all__ = [
     "Trained",
     "cost",
     "create",
+    "diagnose",
     "evaluate",
     "load",
     "named_recipe",
     "open_source",
     "resume",
+    "study",
     "train",
 ]
 
@@ -49,11 +52,13 @@ _HOMES = {
     "Trained": "skipline.api",
     "cost": "skipline.models",
     "create": "skipline.models",
+    "diagnose": "skipline.api",
     "evaluate": "skipline.bundle",
     "load": "skipline.bundle:load_bundle",
     "open_source": "skipline.data",
     "named_recipe": "skipline.training",
     "resume": "skipline.api",
+    "study": "skipline.studies.run:run_study",
     "train": "skipline.api",
 }
 

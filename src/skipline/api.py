@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 
 from skipline import models
 from skipline.data import Dataset, Progress, silent
-from skipline.errors import DownloadError
+from skipline.diagnosis.findings import Diagnosis
+from skipline.errors import DownloadError, InputError
 from skipline.report import write_report
+from skipline.storage import write_atomically
 from skipline.training import (
     NAMED,
     Observer,
@@ -41,11 +44,13 @@ class Trained:
         run: the run of the network asked for.
         twin: the run of its plain twin, where one was asked for and reached.
         report: the page that shows both, or None when interrupted.
+        findings: of the checks during training, as `Finding.to_json` has them, oldest first.
     """
 
     run: RunResult
     twin: RunResult | None
     report: Path | None
+    findings: tuple[dict[str, Any], ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -58,7 +63,7 @@ class Trained:
             **_run_json(self.run),
             "report": None if self.report is None else str(self.report),
             "twin": None if self.twin is None else _run_json(self.twin),
-            "findings": [],
+            "findings": list(self.findings),
         }
 
 
@@ -78,6 +83,7 @@ def train(
     data_root: str | Path | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    probes: bool = True,
     observers: Sequence[Observer] = (),
     progress: Progress = silent,
     say: Say = quiet,
@@ -100,6 +106,8 @@ def train(
         data_root: where downloads are looked for and put.
         strict: a corrupt image ends the run.
         overwrite: delete an earlier run in `out`.
+        probes: take readings inside the network now and then, and say when something is wrong; the result is the same
+            to the bit.
         observers: attached to the training loop.
         progress: shows long work.
         say: told what was decided, as (topic, sentence).
@@ -141,19 +149,26 @@ def train(
     folder = Path(out) if out is not None else free_run_folder(source)
     if twin:
         plan.twin_plan()  # a network without a twin is told now, not after the first run
+    attached = [*observers, *_watch(folder, say, probes, resumed=False)]
     run = start_run(
-        plan, folder, dataset, overwrite=overwrite, observers=observers, progress=progress, say=say
+        plan, folder, dataset, overwrite=overwrite, observers=attached, progress=progress, say=say
     )
-    return _with_twin(run, dataset, observers, progress, say)
+    return _with_twin(run, dataset, observers, probes, progress, say)
 
 
 def resume(
-    folder: str | Path, *, observers: Sequence[Observer] = (), progress: Progress = silent, say: Say = quiet
+    folder: str | Path,
+    *,
+    probes: bool = True,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
 ) -> Trained:
     """Go on with an interrupted run and its twin, bit for bit as if nothing had happened.
 
     Args:
         folder: the run folder.
+        probes: as for `train`.
         observers: attached to the training loop.
         progress: shows long work.
         say: told what was decided, as (topic, sentence).
@@ -164,19 +179,27 @@ def resume(
     Raises:
         InputError: no run there, or its source has changed since.
     """
-    run = resume_run(Path(folder), observers=observers, progress=progress, say=say)
-    return _with_twin(run, None, observers, progress, say)
+    attached = [*observers, *_watch(Path(folder), say, probes)]
+    run = resume_run(Path(folder), observers=attached, progress=progress, say=say)
+    return _with_twin(run, None, observers, probes, progress, say)
 
 
 def _with_twin(
-    run: RunResult, dataset: Dataset | None, observers: Sequence[Observer], progress: Progress, say: Say
+    run: RunResult,
+    dataset: Dataset | None,
+    observers: Sequence[Observer],
+    probes: bool,
+    progress: Progress,
+    say: Say,
 ) -> Trained:
+    findings = _findings(run.folder)
     if run.test is None:
-        return Trained(run, None, None)
+        return Trained(run, None, None, findings)
     plan = Plan.read(run.folder / "recipe.toml")
     twin = None
     if plan.twin:
         folder = run.folder / "twin"
+        observers = [*observers, *_watch(folder, say, probes)]
         say("twin", "the same layers without the additions, same data order and recipe")
         if (folder / "recipe.toml").exists():
             twin = resume_run(folder, observers=observers, progress=progress, say=say)
@@ -186,8 +209,109 @@ def _with_twin(
                 plan.twin_plan(), folder, dataset, observers=observers, progress=progress, say=say
             )
         if twin.test is None:
-            return Trained(run, twin, None)
-    return Trained(run, twin, write_report(run.folder))
+            return Trained(run, twin, None, findings)
+    return Trained(run, twin, write_report(run.folder), findings)
+
+
+def diagnose(
+    target: str | Path,
+    source: str | Path | None = None,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    steps: int | None = None,
+    verify: bool = False,
+    seeds: int = 3,
+    verify_steps: int = 400,
+    processes: int | None = None,
+    out: str | Path | None = None,
+    data_root: str | Path | None = None,
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> Diagnosis:
+    """Examine a network that does not train as it should, and write diagnosis.json and report.html.
+
+    Args:
+        target: a run or bundle folder, a catalogue name, "FILE.py:NAME" (a function that builds the network), or
+            "zoo:NAME".
+        source: images as for `train`; None takes those of a run.
+        recipe: a name, a TOML file or a `Recipe`; None takes a run's own, else chooses by the size of the images.
+        settings: `key=value` texts that change single keys of the recipe.
+        seed: of split, weights and order; None takes a run's own, else 0.
+        steps: of the trial training; None takes 60.
+        verify: test the remedies by intervention, too.
+        seeds: of each arm of the verification.
+        verify_steps: of each run of the verification.
+        processes: at once; None takes one a core.
+        out: where to write; None takes the next free runs/diagnosis-NAME-N. An interrupted verification goes on in the
+            same folder.
+        data_root: where downloads are looked for.
+        progress: shows long work.
+        say: told what was decided, as (topic, sentence).
+
+    Returns:
+        Findings, checks that found nothing, checks that could not run, and verdicts.
+
+    Raises:
+        InputError: a target or source that cannot be used.
+    """
+    from skipline.diagnosis.examination import STEPS, examine
+    from skipline.diagnosis.patient import open_patient
+    from skipline.report.diagnosis import write_diagnosis_report
+
+    if steps is not None and steps < 1:
+        raise InputError(f"--steps must be at least 1, got {steps}")
+    if seeds < 1:
+        raise InputError(f"--seeds must be at least 1, got {seeds}")
+    patient = open_patient(
+        target, source, recipe=recipe, settings=settings, seed=seed, data_root=data_root, progress=progress
+    )
+    say("patient", f"{patient.target} on {patient.source}, recipe {patient.recipe.name}")
+    for note in patient.notes:
+        say("", note)
+    folder = Path(out) if out is not None else _free_folder(f"diagnosis-{_short_name(str(target))}")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = examine(patient, steps=steps or STEPS, seed=patient.seed, progress=progress)
+    _write_diagnosis(folder, found)
+    if verify:
+        from skipline.diagnosis.verify import verify as test_remedies
+
+        found = test_remedies(
+            patient,
+            found,
+            folder=folder / "verification",
+            seeds=tuple(range(seeds)),
+            steps=verify_steps,
+            processes=processes,
+            progress=progress,
+        )
+        _write_diagnosis(folder, found)
+    say("report", str(write_diagnosis_report(folder)))
+    return found
+
+
+def _write_diagnosis(folder: Path, found: Diagnosis) -> None:
+    text = json.dumps(found.to_json(), ensure_ascii=False, indent=1)
+    write_atomically(
+        folder / "diagnosis.json", lambda file: file.write(text.encode("utf-8", "backslashreplace"))
+    )
+
+
+def _watch(folder: Path, say: Say, wanted: bool, *, resumed: bool = True) -> list[Observer]:
+    """The checks during training; a resumed run does not tell again what it told before."""
+    if not wanted:
+        return []
+    from skipline.diagnosis.watch import Watch
+
+    known = [finding["diagnosis"] for finding in _findings(folder)] if resumed else []
+    return [Watch(lambda finding: say(finding.severity, f"{finding.diagnosis}: {finding.sentence}"), known)]
+
+
+def _findings(folder: Path) -> tuple[dict[str, Any], ...]:
+    from skipline.diagnosis.targets import read_events
+
+    return tuple(event["finding"] for event in read_events(folder) if event.get("kind") == "finding")
 
 
 def _given_recipe(
@@ -246,7 +370,20 @@ def _say_dataset(dataset: Dataset, say: Say) -> None:
 def free_run_folder(source: str | Path) -> Path:
     """The next runs/NAME-N that does not exist yet, NAME being the source's."""
     path = Path(source)
-    name = path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet") else path.resolve().name
+    return _free_folder(
+        path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet") else path.resolve().name
+    )
+
+
+def _short_name(target: str) -> str:
+    """What a folder can be called after a target: mynet-build for src/mynet.py:build."""
+    return (
+        "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(target).name.replace(".py", ""))
+        or "network"
+    )
+
+
+def _free_folder(name: str) -> Path:
     number = 1
     while (folder := Path("runs") / f"{name}-{number}").exists():
         number += 1

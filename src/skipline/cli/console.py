@@ -67,8 +67,9 @@ class Bars:
             elif now - self._printed.get(what, started) >= self.LINES_EVERY:
                 self._printed[what] = now
                 rate = done / (now - started)
-                left = (total - done) / rate if rate else float("inf")
-                log(f"{what}: {done:,}/{total:,}, {rate:,.0f}/s, {left:,.0f} s left")
+                speed = f", {rate:,.0f}/s" if rate >= 1 else ""
+                left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+                log(f"{what}: {done:,}/{total:,}{speed}{left}")
 
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bars is None:

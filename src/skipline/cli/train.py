@@ -45,6 +45,9 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
+    no_probes: Annotated[
+        bool, typer.Option("--no-probes", help="Do not look inside the network while it trains.")
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train, or resume; print where bundle and report lie."""
@@ -59,7 +62,9 @@ def train(
         if source is None:
             assert resume is not None
             observers = [display, *([TensorBoard(resume / "tensorboard")] if tensorboard else [])]
-            result = api.resume(resume, observers=observers, progress=bars, say=display.say)
+            result = api.resume(
+                resume, probes=not no_probes, observers=observers, progress=bars, say=display.say
+            )
         else:
             folder = out_folder or api.free_run_folder(source)
             observers = [display, *([TensorBoard(folder / "tensorboard")] if tensorboard else [])]
@@ -78,6 +83,7 @@ def train(
                 data_root=data_root,
                 strict=strict,
                 overwrite=overwrite,
+                probes=not no_probes,
                 observers=observers,
                 progress=bars,
                 say=display.say,

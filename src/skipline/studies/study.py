@@ -121,6 +121,7 @@ class Study:
         read: from the context and the jobs' results by key to claims and panels; may write pictures below
             `context.folder`.
         needs_images: whether a source must be opened.
+        announce: a sentence on how long it will take, measured before the jobs run; None where minutes are usual.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Study:
     read: Callable[[Context, dict[str, dict[str, Any]]], Outcomes]
     default_source: str = "digits"
     needs_images: bool = True
+    announce: Callable[[Context], str] | None = None
 
 
 def decided(differences: Sequence[float], above: float = 0.0) -> tuple[tuple[float, float] | None, Outcome]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from skipline.storage import write_atomically
 from skipline.training.machine import available_cores
 
 GRACE = 10.0
-"""Seconds that a stopped worker has to save its state. After that it is killed: it may wait for ever for a lock of the
-pool's queue that another worker held when it ended."""
+"""Seconds that a stopped worker has to save its state: a second signal at once would cost it what it has done since
+its last checkpoint. In the end it is killed, since it may wait for ever for a lock of the pool's queue that another
+worker held when it ended."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +108,26 @@ def run_jobs(
                         job = running.pop(future)
                         results[job.key] = _finish(job, folder, future.result())
                         done += 1
-            except BaseException:
+            except BaseException as error:
                 # Nobody waits for what is running: neither after Ctrl-C nor when another job has failed.
                 workers = list((pool._processes or {}).values())
                 pool.shutdown(wait=False, cancel_futures=True)
+                if isinstance(error, KeyboardInterrupt):  # a terminal has told the workers as well
+                    _await(workers)
                 for worker in workers:
                     worker.terminate()
-                deadline = time.monotonic() + GRACE
+                _await(workers)
                 for worker in workers:
-                    worker.join(max(0.0, deadline - time.monotonic()))
-                    if worker.is_alive():
-                        worker.kill()
+                    worker.kill()
                 raise
     progress(what, len(jobs), len(jobs))
     return {job.key: results[job.key] for job in jobs}
+
+
+def _await(workers: Sequence[BaseProcess]) -> None:
+    deadline = time.monotonic() + GRACE
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
 
 
 def _end_with(parent: int) -> None:
