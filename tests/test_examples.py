@@ -16,3 +16,11 @@ def test_train_and_predict(tmp_path: Path) -> None:
 def test_watch_training(tmp_path: Path) -> None:
     main = runpy.run_path(str(EXAMPLES / "watch_training.py"))["main"]
     assert len(main(tmp_path, epochs=2)) == 2
+
+
+def test_deep_plain_is_a_network_that_diagnose_takes() -> None:
+    from skipline.diagnosis.patient import open_patient
+    from skipline.diagnosis.verify import chain_length
+
+    patient = open_patient(f"{EXAMPLES / 'deep_plain.py'}:build", "digits")
+    assert chain_length(patient) == 41

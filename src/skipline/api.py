@@ -262,8 +262,8 @@ def diagnose(
 
     if steps is not None and steps < 1:
         raise InputError(f"--steps must be at least 1, got {steps}")
-    if seeds < 1:
-        raise InputError(f"--seeds must be at least 1, got {seeds}")
+    if seeds < 2:
+        raise InputError(f"--seeds must be at least 2 to tell an effect from chance, got {seeds}")
     patient = open_patient(
         target, source, recipe=recipe, settings=settings, seed=seed, data_root=data_root, progress=progress
     )

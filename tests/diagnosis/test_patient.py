@@ -36,6 +36,9 @@ def text():
 def large():
     return nn.Sequential(nn.Conv2d(3, 4, 20), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
 
+def deaf(classes, channels):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+
 def grid():
     return nn.Conv2d(1, 10, 3)
 
@@ -154,6 +157,12 @@ def test_images_are_enlarged_and_opened_with_the_channels_that_a_network_needs(m
     )
     images, labels = first_images(patient, 16)
     assert patient.network()(images).shape == (len(labels), 10)
+
+
+def test_a_factory_that_builds_for_three_channels_whatever_it_is_told_gets_three(module: Path) -> None:
+    patient = open_patient(f"{module}:deaf", "digits")
+    assert patient.preprocessing.channels == 3
+    assert patient.notes[-1] == "the network takes images of 3 channels: the source was opened with as many"
 
 
 def test_outputs_beyond_the_classes_are_noted(module: Path) -> None:

@@ -99,6 +99,10 @@ def _print(found: Diagnosis) -> None:
         for verdict in found.verdicts:
             if verdict.diagnosis == finding.diagnosis:
                 out.print(f"{'':<8}tested: {_tested(verdict)}", markup=False)
+    answered = {finding.diagnosis for finding in found.findings}
+    for verdict in found.verdicts:
+        if verdict.diagnosis not in answered:  # asked for by the network's structure, not by a finding
+            out.print(f"{'tested':<8}{_tested(verdict)}", markup=False)
     others = "check" if len(found.fine) == 1 else "checks"
     other = "other " if found.findings else ""
     line = f"{'fine':<8}{len(found.fine)} {other}{others}."

@@ -32,7 +32,6 @@ class Factory:
 
     Attributes:
         target: the same with an absolute path, so that another process in another folder finds it.
-        takes_channels: whether the function is told the number of channels.
 
     Raises:
         InputError: no such file, a file that raises, or no such function in it.
@@ -52,7 +51,6 @@ class Factory:
             for wanted, spellings in SPELLINGS.items()
             if (spelled := next((s for s in spellings if s in parameters), None)) is not None
         }
-        self.takes_channels = "channels" in self._spelling
 
     def __call__(self, seed: int, classes: int, channels: int) -> nn.Module:
         """Build the network with fresh weights.

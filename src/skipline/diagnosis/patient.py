@@ -236,9 +236,9 @@ def _fitting(
     if found.kind in ("catalogue", "factory", "zoo"):
         sides = [side for side in SIDES if side > own[1]]
         tries += [(own[0], side) for side in sides]
-        if not found.takes_channels:
-            others = [channels for channels in (3, 1) if channels != own[0]]
-            tries += [(channels, side) for channels in others for side in (own[1], *sides)]
+        # A factory may take the number of channels and still build for three, as torchvision's networks are.
+        others = [channels for channels in (3, 1) if channels != own[0]]
+        tries += [(channels, side) for channels in others for side in (own[1], *sides)]
     first: Attempt | None = None
     for channels, side in tries:
         result = attempt(found.build(0, classes, channels, recipe), channels, side)

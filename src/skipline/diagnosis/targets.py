@@ -34,7 +34,6 @@ class Target:
         kind: "run", "bundle", "catalogue", "factory" or "zoo".
         name: what another process would call it; paths are absolute.
         build: from seed, classes, channels and recipe to a network with fresh weights.
-        takes_channels: whether the network can be built for any number of channels.
         plan: of a run.
         bundle: the trained network, where there is one.
         events: of a run, oldest first; None where there is no run.
@@ -47,7 +46,6 @@ class Target:
     kind: str
     name: str
     build: Build
-    takes_channels: bool = True
     plan: Plan | None = None
     bundle: Bundle | None = None
     events: tuple[dict[str, Any], ...] | None = None
@@ -87,7 +85,7 @@ def _factory(text: str) -> Target:
     def build(seed: int, classes: int, channels: int, recipe: Recipe) -> nn.Module:
         return factory(seed, classes, channels)
 
-    return Target("factory", factory.target, build, takes_channels=factory.takes_channels)
+    return Target("factory", factory.target, build)
 
 
 def _zoo(text: str) -> Target:
