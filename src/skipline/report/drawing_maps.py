@@ -32,7 +32,7 @@ Grid = list[list[float | None]]
 
 def heat_figure(panel: HeatPanel) -> Figure:
     """Cells coloured by value, or by its logarithm; cells without a value are crossed."""
-    rows, columns, grid = _kept(panel, MOST_CELLS, MOST_CELLS)
+    rows, columns, grid = kept_cells(panel.z, (len(panel.rows), len(panel.columns)), (MOST_CELLS, MOST_CELLS))
     down = axis_names([panel.rows[i] for i in rows])
     across = axis_names([panel.columns[j] for j in columns], 16)
     shades = scaled(grid, log=panel.log)
@@ -75,7 +75,9 @@ def heat_figure(panel: HeatPanel) -> Figure:
 
 def heat_numbers(panel: HeatPanel) -> Markup:
     """The cells as text: every row that is drawn, and as many columns as can be read."""
-    rows, columns, grid = _kept(panel, MOST_CELLS, MOST_COLUMNS)
+    rows, columns, grid = kept_cells(
+        panel.z, (len(panel.rows), len(panel.columns)), (MOST_CELLS, MOST_COLUMNS)
+    )
     body: list[list[Cell]] = [
         [panel.rows[i], *(number(value) for value in values)] for i, values in zip(rows, grid, strict=True)
     ]
@@ -126,11 +128,20 @@ def color_bar(shades: Grid, title: str, *, log: bool) -> Json:
     }
 
 
-def _kept(panel: HeatPanel, most_rows: int, most_columns: int) -> tuple[list[int], list[int], Grid]:
-    rows, columns = thinned(len(panel.rows), most_rows), thinned(len(panel.columns), most_columns)
+def kept_cells(
+    z: Sequence[Sequence[float | None]], shape: tuple[int, int], most: tuple[int, int]
+) -> tuple[list[int], list[int], Grid]:
+    """The rows and columns that are drawn, and their values.
+
+    Args:
+        z: rows of values; short rows end in gaps.
+        shape: number of rows and columns.
+        most: of each that are kept, evenly spread.
+    """
+    rows, columns = thinned(shape[0], most[0]), thinned(shape[1], most[1])
     grid: Grid = []
     for i in rows:
-        values = panel.z[i] if i < len(panel.z) else ()
+        values = z[i] if i < len(z) else ()
         grid.append([finite(values[j]) if j < len(values) else None for j in columns])
     return rows, columns, grid
 

@@ -12,11 +12,10 @@ from skipline.report.charts import (
     color,
     label,
     log_ticks,
-    thinned,
     tick_text,
 )
 from skipline.report.drawing_lines import finite
-from skipline.report.drawing_maps import Grid, color_bar, heat_scale, scaled
+from skipline.report.drawing_maps import Grid, color_bar, heat_scale, kept_cells, scaled
 from skipline.report.markup import Markup, embedded_json, joined, tag
 from skipline.report.numbers import number
 from skipline.report.page import Cell, plot, slider, table
@@ -34,7 +33,7 @@ def surface_drawings(panel: SurfacePanel, name: str) -> Markup:
         panel: what to draw.
         name: of the panel in the page; the canvas is NAME-relief, the contours NAME-plot.
     """
-    rows, columns, grid = _kept(panel, MOST_SIDE)
+    rows, columns, grid = kept_cells(panel.z, (len(panel.y), len(panel.x)), (MOST_SIDE, MOST_SIDE))
     shades = scaled(grid, log=panel.log)
     summary = _summary(panel)
     canvas = tag(
@@ -56,7 +55,7 @@ def surface_drawings(panel: SurfacePanel, name: str) -> Markup:
 
 def surface_numbers(panel: SurfacePanel) -> Markup:
     """The heights as text, at as many points as can be read."""
-    rows, columns, grid = _kept(panel, MOST_CELLS)
+    rows, columns, grid = kept_cells(panel.z, (len(panel.y), len(panel.x)), (MOST_CELLS, MOST_CELLS))
     body: list[list[Cell]] = [
         [f"{panel.y[i]:.4g}", *(number(value) for value in values)]
         for i, values in zip(rows, grid, strict=True)
@@ -115,15 +114,6 @@ def _contours(
 def _alike(x: tuple[float, ...], y: tuple[float, ...]) -> bool:
     across, along = max(x) - min(x), max(y) - min(y)
     return along > 0 and 0.5 <= across / along <= 2
-
-
-def _kept(panel: SurfacePanel, most: int) -> tuple[list[int], list[int], Grid]:
-    rows, columns = thinned(len(panel.y), most), thinned(len(panel.x), most)
-    grid: Grid = []
-    for i in rows:
-        values = panel.z[i] if i < len(panel.z) else ()
-        grid.append([finite(values[j]) if j < len(values) else None for j in columns])
-    return rows, columns, grid
 
 
 def _summary(panel: SurfacePanel) -> str:
