@@ -184,7 +184,7 @@ def _verdict(choice: Choice, arms: Mapping[str, ArmResult], steps: int) -> Verdi
     return Verdict(
         remedy=choice.treatment,
         diagnosis=choice.diagnosis,
-        measure=f"training accuracy 0-1 over the last {last_steps(steps)} of {steps} steps",
+        measure=f"training accuracy over the last {last_steps(steps)} of {steps} steps",
         effect=decision.effect,
         interval=decision.interval,
         sham=decision.sham,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skipline.report.charts import Figure, Json, axis_title, base_layout, color, label
+from skipline.report.charts import Figure, Json, axis_title, base_layout, color
 from skipline.report.diagnosis_record import VerdictArm, VerdictRecord
 from skipline.report.drawing_bars import axis_names
 from skipline.report.markup import Markup, tag
@@ -115,10 +115,8 @@ def effects_figure(verdicts: Sequence[VerdictRecord], measure: str) -> Figure:
     layout["height"] = 130 + ROW * len(names)
     layout["yaxis"] |= {"type": "category", "autorange": "reversed", "showgrid": False, "nticks": len(names)}
     unit = "points" if verdicts[0].in_points else ""
-    layout["xaxis"] |= {
-        "title": axis_title(label(f"effect on {_without_unit(measure)}", 70)),
-        "showgrid": True,
-    }
+    # The measure stands in the caption: on a phone's width it would be cut off here.
+    layout["xaxis"] |= {"title": axis_title(f"effect, {unit}" if unit else "effect"), "showgrid": True}
     layout["xaxis"] |= {"zeroline": True, "zerolinecolor": color("quiet"), "zerolinewidth": 1}
     # Both stand on the row of their remedy, a little apart: plotly's own offset for groups.
     layout |= {"scattermode": "group", "scattergap": 0.5}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from statistics import median
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from skipline.data import Batches
 from skipline.training.precision import Precision, timed_pass
 from skipline.training.recipe import Recipe
 
-PASSES = 5  # timed a side, after one to warm up; the quickest counts, since whatever disturbs only slows
+PASSES = 8  # timed a side, after one to warm up
 OVERHEAD = 1.08  # optimiser, reading of the loss and checkpoints, as a share of forward and backward pass
 FORWARD = 0.4  # cost of measuring an image as a share of training on it
 
@@ -51,7 +52,7 @@ def epochs_in_time(
                 timed_pass(precision, trial, images, lambda net, x, y=targets: loss(net, x, y))[0]  # type: ignore[misc]
                 for _ in range(PASSES + 1)
             ]
-            seconds[side] = min(passes[1:]) * OVERHEAD
+            seconds[side] = median(passes[1:]) * OVERHEAD
     finally:
         torch.set_rng_state(state)
     per_image = seconds[None] / batches.batch_size * FORWARD
