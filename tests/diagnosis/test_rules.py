@@ -17,6 +17,7 @@ from skipline.diagnosis.label_checks import Neighbours, Score
 from skipline.diagnosis.probes.reading import BlockReading, LayerReading, NormReading, Reading
 from skipline.diagnosis.rules import RULES
 from skipline.diagnosis.rules.gradients import fall_over_depth
+from skipline.diagnosis.watch import held_out_tells
 
 GUESS = math.log(10)
 
@@ -433,3 +434,16 @@ def test_shape_mismatch_names_both_shapes_and_stops_what_needs_a_forward_pass() 
 def test_findings_come_by_severity() -> None:
     findings, _, _ = judge(sound(losses=STUCK, counts={"cat": 1000, "dog": 1}))
     assert [finding.severity for finding in findings] == ["error", "warning", "note"]
+
+
+def test_held_out_losses_of_a_sound_run_on_its_way_are_no_overfitting() -> None:
+    def curve(*losses: float | None) -> list[dict[str, Any]]:
+        tests = [None if loss is None else {"loss": loss, "top1": 0.5} for loss in losses]
+        return [{"epoch": i + 1, "train": {}, "test": test} for i, test in enumerate(tests)]
+
+    assert not held_out_tells([], 4)
+    assert not held_out_tells(curve(5.17), 4), "a moving average that lags in the first half"
+    assert not held_out_tells(curve(5.17, 0.4, 0.3), 4), "it falls"
+    assert not held_out_tells(curve(5.17, 0.4, None), 4), "this epoch was not measured"
+    assert held_out_tells(curve(0.5, 0.4, 0.6), 4), "it rises in the second half"
+    assert held_out_tells(curve(None, None, None, 0.6), 4), "the end of the run"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from skipline.diagnosis.evidence import Evidence
 from skipline.diagnosis.findings import Finding
@@ -50,6 +51,7 @@ class Watch(Observer):
         """Take the first reading and judge it."""
         self._note = start.note
         self._steps, self._an_epoch = start.step, start.steps_per_epoch
+        self._epochs = start.recipe.epochs
         classes = getattr(start.network, "classes", None)
         self._evidence = Evidence(
             classes=classes or 10,
@@ -82,7 +84,8 @@ class Watch(Observer):
             "test": None if record.held_out is None else asdict(record.held_out),
         }
         self._evidence = replace(self._evidence, epochs=(*self._evidence.epochs, epoch))
-        self._ask(AT_EPOCHS)
+        if held_out_tells(self._evidence.epochs, self._epochs):
+            self._ask(AT_EPOCHS)
         if self._settled():
             self._ask(LATER)
 
@@ -117,3 +120,23 @@ class Watch(Observer):
                 self._known.add(finding.diagnosis)
                 self._note("finding", finding=finding.to_json())
                 self._tell(finding)
+
+
+def held_out_tells(epochs: Sequence[dict[str, Any]], total: int) -> bool:
+    """Whether held-out figures say something about overfitting yet.
+
+    While rates are high, held-out losses jump, and a moving average still holds weights from before: in a sound run
+    they may be many times the training loss. What tells is the end, or a loss that rises in the second half.
+
+    Args:
+        epochs: finished ones as Watch keeps them, oldest first.
+        total: epochs of the run.
+    """
+    if not epochs or epochs[-1]["test"] is None:
+        return False
+    last = epochs[-1]
+    if last["epoch"] >= total:
+        return True
+    earlier = [epoch["test"]["loss"] for epoch in epochs[:-1] if epoch["test"] is not None]
+    known = [loss for loss in (*earlier, last["test"]["loss"]) if loss is not None]
+    return last["epoch"] > total / 2 and len(known) > 1 and known[-1] > min(known[:-1])
