@@ -18,7 +18,7 @@ from skipline.training.jobs import Job
 
 DEPTH: dict[Budget, int] = {"quick": 44, "full": 110}
 EPOCHS: dict[Budget, int] = {"quick": 10, "full": 30}
-LIMIT: dict[Budget, tuple[int | None, int | None]] = {"quick": (1_024, 1_000), "full": (None, None)}
+LIMIT: dict[Budget, tuple[int | None, int | None]] = {"quick": (768, 1_000), "full": (None, None)}
 NEAR = 0.02  # "about as good" means: within two points
 MAPPINGS = "He et al. 2016 (1603.05027), table 1: ResNet-110, CIFAR-10, median of 5"
 ORDERS = "He et al. 2016 (1603.05027), table 2: ResNet-110, CIFAR-10, median of 5"
