@@ -7,7 +7,14 @@ from torch import nn
 from skipline import models
 from skipline.diagnosis.zoo import data
 from skipline.diagnosis.zoo.case import Case
-from skipline.diagnosis.zoo.networks import Chain, Scale, ScaledResidual, StuckBatchNorm2d, weights_of
+from skipline.diagnosis.zoo.networks import (
+    Chain,
+    Scale,
+    ScaledResidual,
+    StuckBatchNorm2d,
+    Unmatched,
+    weights_of,
+)
 
 
 def resnet20(classes: int, channels: int, seed: int) -> nn.Module:
@@ -116,6 +123,12 @@ def softmaxed(classes: int, channels: int, seed: int) -> nn.Module:
     return nn.Sequential(resnet20(classes, channels, seed), nn.Softmax(dim=1))
 
 
+def unmatched_shapes(classes: int, channels: int, seed: int) -> nn.Module:
+    """A block with stride 2 and twice the channels whose shortcut was left as the identity."""
+    with weights_of(seed):
+        return Unmatched(channels, classes)
+
+
 def _scaled(classes: int, channels: int, seed: int, factor: float) -> Chain:
     with weights_of(seed):
         network = Chain(channels, classes, depth=8, he=True)
@@ -178,5 +191,6 @@ FAULTS = (
     Case("frozen-stage", "frozen layer", "one stage left frozen at its random weights", frozen_layer),
     Case("softmaxed-outputs", "softmaxed outputs", "a softmax before the cross-entropy", softmaxed,
          also=("not learning", "stall")),
+    Case("unmatched-shapes", "shape mismatch", "a stride-2 block beside an identity shortcut", unmatched_shapes),
 )
 # fmt: on

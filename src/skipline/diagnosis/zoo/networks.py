@@ -152,6 +152,30 @@ class _Block(nn.Module):
         return F.relu(y, inplace=True)
 
 
+class Unmatched(nn.Module):
+    """A residual block that halves the image and doubles the channels, beside a shortcut that does neither.
+
+    Args:
+        channels: C of the images.
+        classes: K.
+        width: channels before the block.
+    """
+
+    def __init__(self, channels: int, classes: int, width: int = 16) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.head = nn.Linear(2 * width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Fails at the addition, whatever the images (N, C, H, W)."""
+        x = F.relu(self.stem(images))
+        branch = self.conv(F.relu(self.down(x)))  # (N, 2 width, H / 2, W / 2)
+        logits: torch.Tensor = self.head(F.relu(branch + x).mean((2, 3)))  # (N, K)
+        return logits
+
+
 def vgg11_bn(channels: int, classes: int) -> nn.Module:
     """VGG-11 with BN and one linear layer as its head, as is usual for images of 32 x 32."""
     layers: list[nn.Module] = []
