@@ -15,7 +15,7 @@ from skipline.diagnosis.calibration import page, tabulate
 from skipline.diagnosis.fitting import attempt
 from skipline.diagnosis.label_checks import neighbours, score
 from skipline.diagnosis.patient import open_patient
-from skipline.diagnosis.trial import run_trial
+from skipline.diagnosis.trial import overfit_one_batch, run_trial
 from skipline.diagnosis.zoo import FAULTS, HEALTHY
 from skipline.errors import InputError
 
@@ -136,6 +136,18 @@ def test_a_network_that_nothing_can_be_learned_in_ends_the_trial_at_once() -> No
         parameter.requires_grad_(False)
     object.__setattr__(patient._target, "build", lambda *sizes: network)
     assert not run_trial(patient, steps=6, seconds=math.inf).connected
+
+
+def test_sixteen_images_are_learned_by_heart_or_not_or_there_was_no_time() -> None:
+    patient = open_patient("zoo:small-cnn", "digits")
+    learned = overfit_one_batch(patient, patient.network(), steps=200, seconds=math.inf, enough=0.3)
+    assert learned is not None
+    assert learned < 0.3  # it stops there instead of using up its steps
+    assert overfit_one_batch(patient, patient.network(), steps=200, seconds=0, enough=0.3) is None
+    stuck = open_patient("zoo:zero-weights", "digits")
+    left = overfit_one_batch(stuck, stuck.network(), steps=60, seconds=math.inf, enough=0.3)
+    assert left is not None
+    assert left > 1.5
 
 
 def test_the_table_counts_hits_misses_and_false_alarms() -> None:

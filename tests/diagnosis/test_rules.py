@@ -205,6 +205,9 @@ def test_not_learning() -> None:
     assert finding.severity == "error"
     assert "after 60 steps the loss is 2.30, guessing gives 2.30" in finding.sentence
     assert only("not learning", sound(losses=STUCK, overfit=0.1)).severity == "warning"
+    hurried = only("not learning", sound(losses=STUCK, in_time=False))
+    assert hurried.severity == "warning"
+    assert "no time to see whether 16 images alone can be learned" in hurried.sentence
     detached = only("not learning", sound(losses=(), connected=False))
     assert detached.sentence == "the loss depends on no weight that takes part in training"
 

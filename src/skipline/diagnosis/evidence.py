@@ -62,7 +62,8 @@ class Evidence:
         held_out: number of test and validation images.
         low_rate: share of the recipe's steps with less than 1 % of the peak rate.
         other_rates: final loss of the trial at other rates, by factor.
-        overfit: loss after learning 16 images alone; None where there was no need to try.
+        overfit: loss after learning 16 images alone; None where there was no need to try, or not in time.
+        in_time: False where the time ran out while 16 images alone were still being learned.
         epochs: of a run, as its events have them.
         twin_top1: training accuracies at the end of the run of a plain network and of its residual twin.
         missing: why something was not measured, by the name of the attribute.
@@ -109,6 +110,7 @@ class Evidence:
     low_rate: float = 0.0
     other_rates: dict[float, float] = field(default_factory=dict)
     overfit: float | None = None
+    in_time: bool = True
     epochs: tuple[dict[str, Any], ...] = ()
     twin_top1: tuple[float, float] | None = None
     missing: dict[str, str] = field(default_factory=dict)

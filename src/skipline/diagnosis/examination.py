@@ -22,6 +22,7 @@ from skipline.diagnosis.label_checks import neighbours, score
 from skipline.diagnosis.patient import Patient, first_images
 from skipline.diagnosis.probes.outputs import losses_of
 from skipline.diagnosis.probes.reading import Reading
+from skipline.diagnosis.rules.rule import BY_HEART
 from skipline.diagnosis.trial import READ_IMAGES, Trial, overfit_one_batch, run_trial
 from skipline.training.machine import describe_machine, device
 from skipline.training.schedule import rate_factor
@@ -202,8 +203,10 @@ def _after_the_trial(patient: Patient, trial: Trial, evidence: Evidence, seconds
         noise_scale=_noise_scale(patient, network, _affordable(trial, seconds)),
     )
     if not evidence.learns:
-        overfit = overfit_one_batch(patient, network, steps=2 * STEPS, seconds=seconds / 4)
-        evidence = replace(evidence, overfit=overfit)
+        overfit = overfit_one_batch(
+            patient, network, steps=2 * STEPS, seconds=seconds / 3, enough=BY_HEART * evidence.guess / 2
+        )
+        evidence = replace(evidence, overfit=overfit, in_time=overfit is not None)
     return evidence
 
 

@@ -158,17 +158,20 @@ def run_trial(
     )
 
 
-def overfit_one_batch(patient: Patient, network: nn.Module, *, steps: int, seconds: float) -> float:
+def overfit_one_batch(
+    patient: Patient, network: nn.Module, *, steps: int, seconds: float, enough: float
+) -> float | None:
     """Go on training on 16 images alone; a sound network learns them by heart (Karpathy's recipe).
 
     Args:
         patient: whose recipe and images.
         network: is trained further.
         steps: at most.
-        seconds: likewise.
+        seconds: no step begins after this time.
+        enough: loss at which they count as learned, nats.
 
     Returns:
-        The loss at the end, nats; infinite where it became not finite.
+        The loss at the end, nats; infinite where it became not finite, None where the time ran out while it still fell.
     """
     started = time.perf_counter()
     images, labels = (tensor.to(device()) for tensor in first_images(patient, 16))
@@ -176,16 +179,20 @@ def overfit_one_batch(patient: Patient, network: nn.Module, *, steps: int, secon
     optimizer = build_optimizer(
         network, recipe.optimizer.model_copy(update={"weight_decay": 0.0}), Finetune(), nn.ModuleList()
     )
-    loss = math.inf
+    losses: list[float] = []
     for _ in range(steps):
         value = losses_of(network(images), labels)[0]
-        loss = value.item()
-        if not math.isfinite(loss) or time.perf_counter() - started > seconds:
+        losses.append(value.item())
+        if not math.isfinite(losses[-1]):
+            return math.inf
+        if losses[-1] < enough:
             break
+        if time.perf_counter() - started > seconds:
+            return None if len(losses) < 2 * WINDOW or not _stands_still(losses) else losses[-1]
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return loss if math.isfinite(loss) else math.inf
+    return losses[-1]
 
 
 class _Record:

@@ -53,9 +53,11 @@ def not_learning(evidence: Evidence) -> tuple[Finding, ...] | str:
             f"; 16 images alone are {'learned by heart' if by_heart else 'not learned by heart either'} "
             f"(loss {evidence.overfit:.2f})"
         )
+    elif not evidence.in_time:
+        tail = "; there was no time to see whether 16 images alone can be learned by heart"
     return (
         Finding(
-            severity="warning" if by_heart else "error",
+            severity="warning" if by_heart or not evidence.in_time else "error",
             value=None if math.isnan(final) else final,
             threshold=(1 - NO_PROGRESS) * evidence.guess,
             remedy="the finding that explains it; if there is none, look at labels and preprocessing"

@@ -46,7 +46,7 @@ def no_trial(evidence: Evidence) -> str | None:
 def gated(evidence: Evidence) -> Severity:
     """A symptom without consequence is no error: "error" only where the network does not learn, not even by heart."""
     by_heart = evidence.overfit is not None and evidence.overfit < BY_HEART * evidence.guess
-    return "warning" if evidence.learns or by_heart else "error"
+    return "warning" if evidence.learns or by_heart or not evidence.in_time else "error"
 
 
 def ends(names: list[str]) -> str:
