@@ -51,7 +51,7 @@ def test_json_is_one_object_with_the_promised_names(
     assert (out / "report.html").is_file()
     assert (Path(result["bundle"]) / "weights.safetensors").is_file()
     assert "1,797 images, 10 classes" in printed.err
-    assert "fp32, channels-last; 1 thread on cpu" in printed.err
+    assert "fp32, channels-last, 1 thread on cpu" in printed.err
 
 
 def test_people_read_where_bundle_and_report_lie(

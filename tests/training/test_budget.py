@@ -14,7 +14,7 @@ from skipline.training import Plan, changed, named_recipe, resume_run, start_run
 from skipline.training.budget import epochs_in_time, predicted_seconds
 from skipline.training.losses import training_loss
 from skipline.training.plan import resolve_preprocessing
-from skipline.training.precision import Precision
+from skipline.training.precision import Execution
 from skipline.training.recipe import Input, Recipe
 
 
@@ -38,7 +38,7 @@ def test_no_more_epochs_than_the_recipe_and_at_least_one(
     batches = Batches(digits.train, resolve_preprocessing(recipe.input, digits), batch_size=32)
     random = torch.get_rng_state()
     chosen = epochs_in_time(
-        recipe, network, batches, 100, Precision(False), lambda n, x, y: training_loss(n(x), y, 0.0)
+        recipe, network, batches, 100, Execution(), lambda n, x, y: training_loss(n(x), y, 0.0)
     )
     assert chosen == epochs
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

@@ -127,7 +127,7 @@ def train(
         recipe=given or Recipe(),
         options=options,
         seed=seed,
-        threads=usable_threads(threads),
+        threads=0 if threads is None else usable_threads(threads),
         data_root=None if data_root is None else str(Path(data_root).resolve()),
         strict=strict,
         twin=twin,

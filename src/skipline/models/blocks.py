@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skipline.models.norm_act import norm_act, watched
+from skipline.models.recomputing import hooked, recomputed
 from skipline.models.shortcuts import Add, Shortcut, build_shortcut
 from skipline.models.stochastic_depth import StochasticDepth
 
@@ -47,6 +48,7 @@ class Block(nn.Module):
     Attributes:
         downsample: module that computes the shortcut, an identity included; None in the plain twin.
         add: module that adds branch and shortcut; None in the plain twin.
+        recompute: in training keep x alone and compute the rest again in the backward pass: see `recomputing`.
     """
 
     expansion: ClassVar[int] = 1
@@ -66,7 +68,7 @@ class Block(nn.Module):
         **layout: Any,
     ) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.recompute = first, False
         self.layers(in_channels, width, out_channels, stride, groups, **layout)
         self.downsample = build_shortcut(
             shortcut, in_channels, out_channels, stride, self.normalised_projection
@@ -96,6 +98,12 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        if self.recompute and self.training and torch.is_grad_enabled() and not hooked(self):
+            return recomputed(self, self.compute, x)
+        return self.compute(x)
+
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives."""
         z = self.entry(x)
         y = self.branch(z)
         if self.add is not None:
@@ -130,11 +138,11 @@ class PostActivation(Block):
         y = relu(y)
         return y
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives."""
         bn, relu = self.ending()
         if watched(bn, self.drop, self.add, relu):
-            return super().forward(x)
+            return super().compute(x)
         return norm_act(bn, relu, self.weights(x), self.shortcut(x))  # the same, in one pass over memory
 
     def zero_branch(self) -> None:

@@ -19,11 +19,10 @@ from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.finishing import measure
 from skipline.training.loop import Loop, LoopEnd
-from skipline.training.losses import training_loss
 from skipline.training.machine import device, peak_memory_bytes
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import resolve_preprocessing
-from skipline.training.precision import choose_precision
+from skipline.training.precision import Execution
 from skipline.training.recipe import Recipe
 
 TRAIN_SAMPLE = 5_000  # training images that the final training figures are measured on
@@ -72,17 +71,16 @@ def train_network(
         augmentation=recipe.augmentation,
         seed=seed,
     )
-    precision = choose_precision(
-        recipe.precision, network, batches.batch(0, 0).images.to(where), _zero_class_loss
-    )
+    # Nothing is measured: arms are compared with each other, so all of them compute in the same way.
+    execution = Execution(bf16=recipe.precision == "bf16", threads=torch.get_num_threads())
 
     def held_out(net: torch.nn.Module) -> Measurement:
-        return measure(net, dataset.test, preprocessing, precision.name, where, progress)
+        return measure(net, dataset.test, preprocessing, execution.precision.name, where, progress)
 
     _claim_folder(folder, network, dataset, recipe, seed)
     diary = Diary(folder, "test")
     checkpoint = folder / "last.ckpt"
-    loop = Loop(network, batches, recipe, precision, checkpoint, held_out, [diary, *observers], diary.note)
+    loop = Loop(network, batches, recipe, execution, checkpoint, held_out, [diary, *observers], diary.note)
     if checkpoint.exists():
         loop.restore(load_checkpoint(checkpoint))
         diary.resumed(loop.step)
@@ -168,9 +166,3 @@ def _claim_folder(folder: Path, network: Network, dataset: Dataset, recipe: Reci
 
 def _figures(measured: Measurement) -> dict[str, float | None]:
     return {"top1": measured.top1, "loss": measured.loss}
-
-
-def _zero_class_loss(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Something to time a step with."""
-    targets = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    return training_loss(network(images), targets, 0.0)

@@ -22,9 +22,9 @@ from skipline.models.shortcuts import Shortcut
 class StepwiseBlock(BasicBlock):
     """A basic block that is always run step by step, never as one kernel, so that its steps can be replaced."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
-        return Block.forward(self, x)
+    def compute(self, x: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives."""
+        return Block.compute(self, x)
 
 
 class HalfShortcut(StepwiseBlock):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from statistics import median
 
 import torch
 from torch import nn
 
 from skipline.data import Batches
-from skipline.training.precision import Precision, timed_pass
+from skipline.training.precision import Execution, Loss, timed_pass
 from skipline.training.recipe import Recipe
 
 PASSES = 8  # timed a side, after one to warm up
@@ -23,8 +22,8 @@ def epochs_in_time(
     network: nn.Module,
     batches: Batches,
     held_out: int,
-    precision: Precision,
-    loss: Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor],
+    execution: Execution,
+    loss: Loss,
 ) -> int:
     """Measure a step at each of the recipe's sides, and choose how many epochs fit into its minutes.
 
@@ -33,7 +32,7 @@ def epochs_in_time(
         network: left untouched; a copy is measured.
         batches: the run's.
         held_out: images that are measured every `evaluate_every` epochs.
-        precision: what the run computes in.
+        execution: how the run computes.
         loss: of a network on images and targets.
 
     Returns:
@@ -42,16 +41,17 @@ def epochs_in_time(
     assert recipe.minutes is not None
     device = next(network.parameters()).device
     trial = copy.deepcopy(network).train()
+    forward = execution.apply(trial)
     state = torch.get_rng_state()
     seconds: dict[int | None, float] = {}
     try:
         for side in {*(side for _, side in recipe.input.sides), None}:
             batch = batches.batch(0, 0, side)
             images, targets = batch.images.to(device), batch.targets.to(device)
-            passes = [
-                timed_pass(precision, trial, images, lambda net, x, y=targets: loss(net, x, y))[0]  # type: ignore[misc]
-                for _ in range(PASSES + 1)
-            ]
+            passes = []
+            for _ in range(PASSES + 1):
+                passes.append(timed_pass(execution, forward, images, targets, loss)[0])
+                trial.zero_grad()
             seconds[side] = median(passes[1:]) * OVERHEAD
     finally:
         torch.set_rng_state(state)

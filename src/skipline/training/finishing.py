@@ -19,7 +19,7 @@ from skipline.training.machine import describe_machine
 from skipline.training.mistakes import save_mistakes
 from skipline.training.observer import Measurement
 from skipline.training.plan import Plan
-from skipline.training.precision import Precision
+from skipline.training.precision import Execution
 from skipline.training.results import write_evaluation
 
 TRAIN_SAMPLE = 5_000  # training images that the final training accuracy is measured on
@@ -31,7 +31,7 @@ def finish(
     plan: Plan,
     dataset: Dataset,
     preprocessing: Preprocessing,
-    precision: Precision,
+    execution: Execution,
     end: LoopEnd,
     progress: Progress,
 ) -> tuple[Measurement, Measurement]:
@@ -45,7 +45,7 @@ def finish(
         plan: what was run.
         dataset: its source.
         preprocessing: what lies between stored images and the network.
-        precision: what the training ran in; recorded.
+        execution: how the training was computed; recorded.
         end: how the loop ended; recorded.
         progress: shows the evaluation.
 
@@ -61,7 +61,7 @@ def finish(
             network, dataset.test, preprocessing, tta=plan.recipe.tta, device=device, progress=progress
         )
     metrics = {"train": vars(train), "test": _headline(test), "tta": _headline(tta) if tta else None}
-    provenance = _provenance(plan, dataset, precision)
+    provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
     write_evaluation(folder, train, test, tta, save_mistakes(folder, test, dataset.test), end)
     return train, Measurement(test.top1, test.loss)
@@ -99,7 +99,7 @@ def _headline(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _provenance(plan: Plan, dataset: Dataset, precision: Precision) -> dict[str, Any]:
+def _provenance(plan: Plan, dataset: Dataset, execution: Execution) -> dict[str, Any]:
     machine = describe_machine()
     return {
         "source": dataset.name,
@@ -108,6 +108,6 @@ def _provenance(plan: Plan, dataset: Dataset, precision: Precision) -> dict[str,
         "seed": plan.seed,
         "recipe": plan.recipe.name,
         "trained": time.strftime("%Y-%m-%d", time.gmtime()),
-        "precision": str(precision),
+        "precision": str(execution),
         **{key: machine[key] for key in ("cpu", "torch", "skipline")},
     }

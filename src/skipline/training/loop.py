@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from skipline.training.interrupt import InterruptRequest
 from skipline.training.losses import logits_in, training_loss
 from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
 from skipline.training.optimizer import build_optimizer, heads, set_rate
-from skipline.training.precision import Precision
+from skipline.training.precision import Execution
 from skipline.training.recipe import Recipe
 from skipline.training.schedule import ErrorWarmup, rate_factor
 
@@ -51,10 +51,10 @@ class Loop:
     states are saved, and so a run that was cut off and resumed ends in the same bits.
 
     Args:
-        network: on its device, in channels-last memory format.
+        network: on its device.
         batches: the training images.
         recipe: resolved, `precision` aside.
-        precision: what was chosen.
+        execution: how to compute; is applied to the network.
         checkpoint: where to save.
         measure: result of a network on held-out images.
         observers: called in this order.
@@ -66,18 +66,14 @@ class Loop:
         network: Network,
         batches: Batches,
         recipe: Recipe,
-        precision: Precision,
+        execution: Execution,
         checkpoint: Path,
         measure: Callable[[nn.Module], Measurement],
         observers: Sequence[Observer] = (),
         note: Callable[..., None] = lambda kind, **values: None,
     ) -> None:
-        self.network, self.batches, self.recipe, self.precision = (
-            network,
-            batches,
-            recipe,
-            precision,
-        )
+        self.network, self.batches, self.recipe, self.execution = network, batches, recipe, execution
+        self._forward = execution.apply(network)
         self._checkpoint, self._measure = checkpoint, measure
         self._observers, self._note = observers, note
         self._heads = heads(network)
@@ -170,17 +166,12 @@ class Loop:
         set_rate(self.optimizer, rate)
         losses, hits = [], []
         for batch in batches:
-            images = batch.images.to(self._device, non_blocking=True)
-            with self.precision.autocast(self._device):
-                output = self.network(images)
-            loss = training_loss(output, batch.targets.to(self._device), self.recipe.label_smoothing)
+            share = 1 / len(batches)
             self._images += len(batch.labels)
             self._totals.images += len(batch.labels)
-            losses.append(loss.detach())
-            hits.append((logits_in(output).argmax(1) == batch.labels.to(self._device)).float().mean())
-            if self._device.type == "cpu" and not torch.isfinite(loss):
-                raise self._non_finite(self.step + 1, rate, loss.item())
-            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+            for loss, hit in self._forward_backward(batch, share, rate):
+                losses.append(loss)
+                hits.append(hit)
         if self.recipe.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip_norm)
         self.optimizer.step()
@@ -188,10 +179,27 @@ class Loop:
         if self.ema is not None:
             self.ema.update(self.network)
         self.step += 1
-        self._pending.append((self.step, rate, torch.stack(losses).mean(), torch.stack(hits).mean()))
+        self._pending.append((self.step, rate, torch.stack(losses).sum(), torch.stack(hits).sum()))
         # The error warm-up decides on the next step's rate: it cannot wait for a late reading.
         if self._device.type == "cpu" or not self._warmup.done or len(self._pending) >= GPU_READ_EVERY:
             self._read_pending()
+
+    def _forward_backward(
+        self, batch: Batch, share: float, rate: float
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Loss and hit rate of each part of a batch, as shares of the step's."""
+        images = batch.images.to(self._device, non_blocking=True, memory_format=self.execution.memory_format)
+        targets, labels = batch.targets.to(self._device), batch.labels.to(self._device)
+        for part in self.execution.parts(len(images)):
+            with self.execution.precision.autocast(self._device):
+                output = self._forward(images[part])
+            weight = share * len(labels[part]) / len(labels)
+            loss = training_loss(output, targets[part], self.recipe.label_smoothing) * weight
+            if self._device.type == "cpu" and not torch.isfinite(loss):
+                raise self._non_finite(self.step + 1, rate, loss.item())
+            loss.backward()  # type: ignore[no-untyped-call]
+            hit = (logits_in(output).argmax(1) == labels[part]).float().mean()
+            yield loss.detach(), hit * weight
 
     def _read_pending(self) -> None:
         if not self._pending:

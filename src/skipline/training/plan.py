@@ -32,11 +32,13 @@ class Plan:
         options: of the network: classes, channels, shortcut and the like, as `models.create` takes them.
         recipe: complete.
         seed: of initialisation, order, augmentation and split.
-        threads: of PyTorch.
+        threads: of PyTorch; 0 lets a measurement choose.
         data_root: where to look for and put downloads, or None.
         strict: a corrupt image ends the run.
         twin: train the plain twin as well, in the folder twin/ of the run.
         fingerprint: of the source as first opened; "" before that.
+        execution: how to compute beside precision and threads, as `Execution.settings` names it; empty before that was
+            chosen.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Plan:
     strict: bool = False
     twin: bool = False
     fingerprint: str = ""
+    execution: dict[str, Any] = field(default_factory=dict)
 
     def to_toml(self) -> str:
         """The recipe's tables, then a [run] table with the rest."""

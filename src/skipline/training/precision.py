@@ -1,33 +1,32 @@
-"""The number format and memory layout of a run, chosen by measurement."""
+"""How a network is computed: number format, memory layout, threads, and what a step is cut into."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
 
-MARGIN = 1.1  # bf16 must be this much faster: below it, the extra digits of fp32 are the better buy
-REPEATS = 3
-SECONDS = 6.0  # once every candidate has one figure, a slow network is not measured for longer than this
+Forward = Callable[[torch.Tensor], Any]
+"""A network, or what stands for it in training."""
+
+Loss = Callable[[Forward, torch.Tensor, torch.Tensor], torch.Tensor]
+"""The loss of a network on images (N, C, H, W) and targets."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A way to compute.
+    """The number format of the forward pass; weights and their updates stay fp32.
 
     Attributes:
-        bf16: run the network under bfloat16 autocast; weights and their updates stay fp32.
-        speedup: measured steps a second relative to fp32, or None where nothing was measured.
+        bf16: run the network under bfloat16 autocast.
     """
 
     bf16: bool
-    speedup: float | None = None
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """The context for forward passes."""
@@ -38,64 +37,108 @@ class Precision:
         """The short name, "bf16" or "fp32"."""
         return "bf16" if self.bf16 else "fp32"
 
-    def __str__(self) -> str:
-        measured = f" ({self.speedup:.1f} x fp32, measured)" if self.bf16 and self.speedup else ""
-        return f"{self.name}, channels-last{measured}"
 
+@dataclass(frozen=True)
+class Execution:
+    """A way to compute a training step. All ways give the same result up to rounding.
 
-def choose_precision(
-    wanted: str,
-    network: nn.Module,
-    images: torch.Tensor,
-    loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
-) -> Precision:
-    """Decide between fp32 and bf16.
-
-    Args:
-        wanted: "auto", "fp32" or "bf16".
-        network: left untouched; a copy is measured.
-        images: (N, C, H, W) a batch of the run, on the run's device.
-        loss: forward pass of a network on images to a scalar.
-
-    Returns:
-        For "auto" bf16 where a forward and backward pass was at least 1.1 times as fast as in fp32 and gave a
-        finite loss, else fp32.
+    Attributes:
+        bf16: the number format, see `Precision`.
+        channels_last: keep the channels of a pixel together in memory (N, H, W, C).
+        threads: of PyTorch.
+        micro_batch: images that pass through the network at once, so that their activations stay in the cache; None
+            for the whole batch. Only for networks without batch statistics.
+        compiled: through `torch.compile`.
+        speedup: measured steps a second relative to plain PyTorch (fp32, NCHW, all threads), or None.
+        earlier: the measurement was made in an earlier run.
     """
-    if wanted != "auto":
-        return Precision(bf16=wanted == "bf16")
-    trial = copy.deepcopy(network).train()
-    state = torch.get_rng_state()
-    try:
-        candidates = (Precision(False), Precision(True))
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        finite, start = True, time.perf_counter()
-        for repeat in range(
-            REPEATS + 1
-        ):  # in turn, so that a drift of the machine touches both; first is warm-up
-            for candidate in candidates:
-                elapsed, value = timed_pass(candidate, trial, images, loss)
-                finite &= value == value
-                if repeat:
-                    seconds[candidate.bf16].append(elapsed)
-            if repeat and time.perf_counter() - start > SECONDS:
-                break
-    finally:
-        torch.set_rng_state(state)
-    speedup = median(seconds[False]) / median(seconds[True])
-    return Precision(bf16=finite and speedup >= MARGIN, speedup=speedup)
+
+    bf16: bool = False
+    channels_last: bool = True
+    threads: int = 1
+    micro_batch: int | None = None
+    compiled: bool = False
+    speedup: float | None = None
+    earlier: bool = False
+
+    @property
+    def precision(self) -> Precision:
+        """The number format."""
+        return Precision(self.bf16)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images and convolution weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def apply(self, network: nn.Module) -> Forward:
+        """Lay a network's weights out and set the threads.
+
+        Args:
+            network: changed in place, in memory layout only.
+
+        Returns:
+            What to call instead of the network in training.
+        """
+        torch.set_num_threads(self.threads)
+        network.to(memory_format=self.memory_format)
+        return torch.compile(network) if self.compiled else network
+
+    def parts(self, images: int) -> list[slice]:
+        """What a batch of so many images is cut into."""
+        size = self.micro_batch or images
+        return [slice(start, start + size) for start in range(0, images, size)]
+
+    def settings(self) -> dict[str, Any]:
+        """What a run must save to go on in the same bits; format and threads have their own places there."""
+        return {
+            key: getattr(self, key)
+            for key in ("channels_last", "micro_batch", "compiled")
+            if getattr(self, key) is not None
+        }
+
+    def __str__(self) -> str:
+        parts = [
+            Precision(self.bf16).name,
+            "channels-last" if self.channels_last else "channels-first",
+            f"{self.threads} thread{'s' if self.threads > 1 else ''}",
+            *([f"{self.micro_batch} images at once"] if self.micro_batch else []),
+            *(["compiled"] if self.compiled else []),
+        ]
+        text = ", ".join(parts)
+        if self.speedup is None:
+            return text
+        return f"{text} ({self.speedup:.2f} x plain PyTorch, measured{' earlier' if self.earlier else ''})"
+
+
+def plain(threads: int) -> Execution:
+    """What a user's own loop would do: fp32, NCHW, the whole batch at once."""
+    return Execution(channels_last=False, threads=threads)
 
 
 def timed_pass(
-    precision: Precision,
-    network: nn.Module,
+    execution: Execution,
+    forward: Forward,
     images: torch.Tensor,
-    loss: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+    targets: torch.Tensor,
+    loss: Loss,
 ) -> tuple[float, float]:
-    """Seconds of one forward and backward pass, and its loss; gradients are dropped afterwards."""
+    """Seconds of one forward and backward pass, and its loss. Gradients are left in the weights.
+
+    Args:
+        execution: has been applied to the network.
+        forward: what `Execution.apply` returned.
+        images: (N, C, H, W) on the network's device.
+        targets: (N,) or (N, K).
+        loss: is called with `forward` in place of the network.
+    """
     start = time.perf_counter()
-    with precision.autocast(images.device):
-        value = loss(network, images)
-    value.backward()  # type: ignore[no-untyped-call]
-    result = value.item()  # waits for a GPU to finish
-    network.zero_grad()
-    return time.perf_counter() - start, result
+    total = 0.0
+    images = images.contiguous(memory_format=execution.memory_format)
+    for part in execution.parts(len(images)):
+        share = len(images[part]) / len(images)
+        with execution.precision.autocast(images.device):
+            value = loss(forward, images[part], targets[part])
+        (value * share).backward()  # type: ignore[no-untyped-call]
+        total += value.item() * share  # waits for a GPU to finish
+    return time.perf_counter() - start, total

@@ -142,6 +142,8 @@ class Recipe(_Section):
         evaluate_every: epochs between measurements; the last epoch is always measured.
         tta: test-time augmentation reported beside the plain result: "none", "flip" or "flip-shift".
         precision: "auto" (measured), "fp32" or "bf16".
+        gradient_checkpointing: keep the inputs of residual blocks alone and compute what lies between again in the
+            backward pass (Chen et al., 1604.06174): a fraction of the memory, for another forward pass of time.
         checkpoint_every: steps between checkpoints.
         finetune: where weights come from and how they are adapted.
     """
@@ -162,6 +164,7 @@ class Recipe(_Section):
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     tta: Literal["none", "flip", "flip-shift"] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = False
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
     finetune: Finetune = Finetune()
 

@@ -15,6 +15,7 @@ from skipline import models
 from skipline.bundle import load_foreign
 from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.errors import InputError
+from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
@@ -22,9 +23,10 @@ from skipline.training.finishing import finish, measure
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.losses import training_loss
 from skipline.training.machine import describe_machine, device, peak_memory_bytes
+from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
-from skipline.training.precision import Precision, choose_precision
+from skipline.training.precision import Execution
 from skipline.training.pretrained import weights_file
 from skipline.training.recipe import Recipe
 from skipline.training.results import read_evaluation
@@ -182,12 +184,18 @@ class _Session:
             augmentation=plan.recipe.augmentation,
             seed=plan.seed,
         )
-        self.precision = self._choose_precision(plan)
-        chosen: dict[str, Any] = {"precision": self.precision.name}
+        self.execution = self._choose_execution(plan)
+        self.activation_bytes = self._announce_memory(plan)
+        chosen: dict[str, Any] = {"precision": self.execution.precision.name}
         if plan.recipe.minutes is not None:
             chosen |= {"epochs": self._choose_epochs(plan.recipe), "minutes": None}
         # The choices are part of the plan: a resumed run must not measure again and decide otherwise.
-        self.plan = replace(plan, recipe=plan.recipe.model_copy(update=chosen))
+        self.plan = replace(
+            plan,
+            recipe=plan.recipe.model_copy(update=chosen),
+            threads=self.execution.threads,
+            execution=self.execution.settings(),
+        )
         self._observers = observers
 
     @property
@@ -200,7 +208,7 @@ class _Session:
             self.network,
             self.batches,
             self.plan.recipe,
-            self.precision,
+            self.execution,
             self._checkpoint,
             self._measure_held_out,
             [diary, *self._observers],
@@ -227,7 +235,7 @@ class _Session:
             self.plan,
             self.dataset,
             self.preprocessing,
-            self.precision,
+            self.execution,
             end,
             self._progress,
         )
@@ -247,23 +255,46 @@ class _Session:
             self._say("weights", str(loaded))
         # JSON values only, and complete: this is what a bundle needs to build the network again.
         plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
+        if recipe.gradient_checkpointing:
+            keep_inputs_alone(network)
         # Counting runs the network once: an input it cannot take is refused here, before anything is written.
         self.cost = models.cost(network, (channels, self.preprocessing.side, self.preprocessing.side))
-        return network.to(self._device, memory_format=torch.channels_last), plan  # type: ignore[call-overload]
+        return network.to(self._device), plan
 
-    def _choose_precision(self, plan: Plan) -> Precision:
-        images = self.batches.batch(0, 0).images.to(self._device)
-        smoothing = plan.recipe.label_smoothing
-        targets = torch.zeros(len(images), dtype=torch.int64, device=self._device)
-        chosen = choose_precision(
-            plan.recipe.precision,
-            self.network,
-            images,
-            lambda net, x: training_loss(net(x), targets, smoothing),
-        )
-        threads = torch.get_num_threads()
-        self._say("precision", f"{chosen}; {threads} thread{'s' if threads > 1 else ''} on {self._device}")
+    def _choose_execution(self, plan: Plan) -> Execution:
+        if plan.execution:  # a resumed run, or a twin
+            chosen = Execution(
+                bf16=plan.recipe.precision == "bf16", threads=usable_threads(plan.threads), **plan.execution
+            )
+        else:
+            batch = self.batches.batch(0, 0)
+            recipe, steps = plan.recipe, self.batches.steps_per_epoch * plan.recipe.epochs
+            cores = usable_threads(None)
+            chosen = choose_execution(
+                self.network,
+                batch.images.to(self._device),
+                batch.targets.to(self._device),
+                lambda net, images, targets: training_loss(net(images), targets, recipe.label_smoothing),
+                precision=recipe.precision,
+                threads=(plan.threads,) if plan.threads else tuple({cores: 0, max(1, cores // 2): 0, 1: 0}),
+                steps=steps,
+                minutes=recipe.minutes,
+            )
+        self._say("precision", f"{chosen} on {self._device}")
         return chosen
+
+    def _announce_memory(self, plan: Plan) -> int:
+        batch, smoothing = self.batches.batch(0, 0), plan.recipe.label_smoothing
+        amount = activation_bytes(
+            self.network,
+            batch.images.to(self._device),
+            batch.targets.to(self._device),
+            lambda net, images, targets: training_loss(net(images), targets, smoothing),
+            self.execution,
+        )
+        how = " with gradient checkpointing" if plan.recipe.gradient_checkpointing else ""
+        self._say("memory", f"{amount / 2**20:,.0f} MiB of activations at batch {len(batch.images)}{how}")
+        return amount
 
     def _choose_epochs(self, recipe: Recipe) -> int:
         epochs = epochs_in_time(
@@ -271,7 +302,7 @@ class _Session:
             self.network,
             self.batches,
             len(self.dataset.validation or self.dataset.test),
-            self.precision,
+            self.execution,
             lambda net, images, targets: training_loss(net(images), targets, recipe.label_smoothing),
         )
         self._say(
@@ -284,7 +315,7 @@ class _Session:
     def _measure_held_out(self, network: nn.Module) -> Measurement:
         held_out = self.dataset.validation or self.dataset.test
         return measure(
-            network, held_out, self.preprocessing, self.precision.name, self._device, self._progress
+            network, held_out, self.preprocessing, self.execution.precision.name, self._device, self._progress
         )
 
     def _result(self, end: LoopEnd, train: Measurement | None, test: Measurement | None) -> RunResult:
@@ -319,13 +350,14 @@ class _Session:
                 "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
             },
             "machine": describe_machine(),
-            "precision": str(self.precision),
-            "threads": torch.get_num_threads(),
+            "precision": str(self.execution),
+            "threads": self.execution.threads,
             "device": str(self._device),
             "seed": plan.seed,
             "epochs": plan.recipe.epochs,
             "steps_per_epoch": loop.steps_per_epoch,
             "batch_size": self.batches.batch_size,
+            "activation_bytes": self.activation_bytes,
         }
 
 

@@ -19,7 +19,7 @@ from skipline.training import Measurement, Observer, Recipe, StepRecord, changed
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.loop import Loop
 from skipline.training.plan import resolve_preprocessing
-from skipline.training.precision import Precision
+from skipline.training.precision import Execution
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def train(digits: Dataset, tmp_path: Path):
             network,
             batches,
             recipe,
-            Precision(False),
+            Execution(),
             tmp_path / f"{name}.ckpt",
             lambda network: Measurement(0.0, None),
             observers,
