@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from skipline.bundle.folding import folded
 from skipline.data import ImageSet, Preprocessing, Progress, silent
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
 
@@ -119,7 +120,8 @@ def logits_of(
     size = batch_size or fitting_batch(preprocessing.side)
     apply = TEST_TIME_AUGMENTATIONS[tta].apply
     results = []
-    with evaluating(network, device) as (forward, place):
+    with evaluating(network, device) as (running, place):
+        forward = folded(running, example(preprocessing).to(place))
         for start in range(0, len(images), size):
             stored = np.array(images.images[start : start + size])  # torch warns of memory maps: read-only
             batch = preprocessing(stored).to(place)  # (N, C, side, side)
@@ -128,6 +130,12 @@ def logits_of(
             results.append(logits.cpu().numpy())
             progress(f"evaluating {images.split}", min(start + size, len(images)), len(images))
     return np.concatenate(results)
+
+
+def example(preprocessing: Preprocessing) -> torch.Tensor:
+    """Two images (2, C, side, side) of noise, always the same, to try a network on."""
+    shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def fitting_batch(side: int) -> int:

@@ -14,7 +14,8 @@ import PIL.ImageOps
 from torch import nn
 
 from skipline import metrics
-from skipline.bundle.inference import evaluating
+from skipline.bundle.folding import folded
+from skipline.bundle.inference import evaluating, example
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.data import Preprocessing, Progress, decode_image
 from skipline.data.decoding import fit, reason_of
@@ -71,7 +72,8 @@ def predict(
         except CorruptImageError as error:
             return str(error).removeprefix(f"{item.name}: ")
 
-    with evaluating(network) as (forward, place):
+    with evaluating(network) as (running, place):
+        forward = folded(running, example(preprocessing).to(place)) if len(items) > 1 else running
 
         def classify() -> None:
             stored = np.stack([image for _, image in batch])  # (N, stored, stored, C)
