@@ -38,7 +38,9 @@ unit: install
 test: lint types contract unit
 
 bench: install
-	$(BIN)/python benchmarks/digits_accuracy.py
+	$(BIN)/skipline bench train
+	$(BIN)/skipline bench input
+	$(BIN)/skipline bench predict
 
 docs: install
 	$(BIN)/python docs/generate.py

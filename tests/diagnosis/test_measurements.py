@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from skipline.data import ImageSet, Preprocessing
+from skipline.data import Batch, ImageSet, Preprocessing
+from skipline.diagnosis import trial
 from skipline.diagnosis.anatomy import look_at
 from skipline.diagnosis.calibration import page, tabulate
 from skipline.diagnosis.fitting import attempt
@@ -136,6 +138,27 @@ def test_a_network_that_nothing_can_be_learned_in_ends_the_trial_at_once() -> No
         parameter.requires_grad_(False)
     object.__setattr__(patient._target, "build", lambda *sizes: network)
     assert not run_trial(patient, steps=6, seconds=math.inf).connected
+
+
+def test_a_trial_that_would_take_too_long_sees_fewer_images_instead_of_fewer_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = open_patient("zoo:small-cnn", "digits", settings=["batch_size=64"])
+    sizes = []
+
+    def counted(
+        network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, *rest: Any, **named: Any
+    ) -> bool:
+        sizes.append(len(batch.labels))
+        return one_step(network, optimizer, batch, *rest, **named)
+
+    one_step = trial._step
+    monkeypatch.setattr(trial, "_step", counted)
+    run_trial(patient, steps=6, seconds=math.inf, probe=False)
+    assert sizes == [64] * 6
+    sizes.clear()
+    run_trial(patient, steps=6, seconds=1e-3, probe=False)
+    assert sizes == [64, 64, 16, 16, 16, 16]
 
 
 def test_sixteen_images_are_learned_by_heart_or_not_or_there_was_no_time() -> None:

@@ -20,6 +20,7 @@ from skipline.training.optimizer import build_optimizer, heads, set_rate
 from skipline.training.recipe import Finetune, Recipe
 
 READ_IMAGES = 64
+FEWEST = 16  # images of a step, where a whole batch takes too long
 WARM = (
     0.2  # share of the trial over which the rate grows, where the recipe's own schedule begins below its peak
 )
@@ -87,7 +88,8 @@ def run_trial(
     Args:
         patient: left as it is.
         steps: optimiser steps.
-        seconds: no step begins after this time, but ten are made at least.
+        seconds: where the steps would take longer, they see only the first images of each batch, 16 at least; and no
+            step begins after this time, but ten are made.
         rate: factor on the learning rate.
         seed: of weights and order.
         probe: take readings; without, only losses are recorded.
@@ -111,7 +113,7 @@ def run_trial(
     record = _Record(len(patient.dataset.train))
     readings: list[Reading] = []
     updates: dict[str, list[float]] = {}
-    last = steps
+    last, affordable = steps, batches.batch_size
     failed: int | None = None
     random = torch.get_rng_state()
     try:
@@ -122,10 +124,15 @@ def run_trial(
             if probe and step in (0, 1, steps // 4, steps // 2):
                 readings.append(take_reading(network, images, labels, step=step, eval_loss=True))
             batch = batches.batch(step // batches.steps_per_epoch, step % batches.steps_per_epoch)
+            batch = _first(batch, affordable)
             measured = probe and step % 5 == 4
             snapshot = weight_snapshot(network) if measured else None
             set_rate(optimizer, rate * _rate(recipe, step, steps))
+            clock = time.perf_counter()
             connected = _step(network, optimizer, batch, recipe, record, keep=step >= SETTLE * steps)
+            if step == 1:  # the first one warms up
+                share = seconds / (steps * (time.perf_counter() - clock))
+                affordable = max(FEWEST, int(min(1.0, share) * len(batch.labels)))
             if not connected:
                 return Trial(network, (), (), tuple(readings), connected=False)
             if not math.isfinite(record.losses[-1]):
@@ -246,6 +253,13 @@ def _step(
         optimizer.step()
         optimizer.zero_grad()
     return True
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    """The first images of a batch."""
+    if len(batch.labels) <= count:
+        return batch
+    return Batch(**{name: value[:count] for name, value in vars(batch).items()})
 
 
 def _rate(recipe: Recipe, step: int, steps: int) -> float:
