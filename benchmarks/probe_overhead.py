@@ -8,11 +8,11 @@ The arms take turns, run by run (off on, on off, ...), on one thread; seed 0 in 
 and both must end in the same weights, bit for bit. Processor time of the process is what counts on a shared machine.
 The held-out images are not measured, so that the time is that of training alone.
 
-Measured on two cores of an AMD EPYC without bf16 (torch 2.14) while many other processes computed (load 18), so that
-runs of one arm differ by more than the probes cost; digits, 24 epochs of 11 steps, 3 pairs, median [least, most]:
+Measured on two cores of an AMD EPYC without bf16 (torch 2.14), otherwise idle; digits, 24 epochs of 11 steps, 3 pairs,
+median [least, most]:
 
-    processor  off 20.2 s [17.6, 22.8]  on 19.4 s [18.0, 21.2]  ratio 0.96
-    counted by the observer  3.1 % [2.8, 3.1] of training, 5 readings of 32 images, 7 of the 12 planned left out
+    processor  off 18.38 s [17.89, 22.11]  on 18.38 s [18.33, 19.35]  ratio 1.000
+    counted by the observer  3.0 % [2.7, 3.9] of training, 8 readings of 32 images, 4 of the 12 planned left out
 
 A reading of 32 images costs about one step of batch 128 at 8x8 and half of one at 32x32 (fp32): in runs of
 a few hundred steps the 3 % pay for fewer readings than planned, from a few thousand steps on for all of them.
@@ -38,7 +38,7 @@ from skipline.training import Measurement, default_choice, named_recipe
 from skipline.training.loop import Loop
 from skipline.training.machine import describe_machine
 from skipline.training.plan import resolve_preprocessing
-from skipline.training.precision import Precision
+from skipline.training.precision import Execution
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def prepared(
             network,
             batches,
             recipe,
-            Precision(False),
+            Execution(threads=torch.get_num_threads()),
             scratch / "last.ckpt",
             lambda network: Measurement(0.0, None),
             observers,

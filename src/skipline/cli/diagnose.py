@@ -115,9 +115,11 @@ def _print(found: Diagnosis) -> None:
 
 
 def _tested(verdict: Verdict) -> str:
-    low, high = verdict.interval
+    figures = (verdict.effect, *verdict.interval)
+    digits = 0 if min(map(abs, figures)) >= 0.1 else 1  # [0, 11] would not say on which side of 0 it ends
+    effect, low, high = (f"{100 * value:.{digits}f}" for value in figures)
     seeds = "1 seed" if verdict.seeds == 1 else f"{verdict.seeds} seeds"
     return (
-        f"{verdict.remedy}: {100 * verdict.effect:+.0f} points [{100 * low:.0f}, {100 * high:.0f}] of "
+        f"{verdict.remedy}: {'+' if verdict.effect >= 0 else ''}{effect} points [{low}, {high}] of "
         f"{verdict.measure}, {seeds}, sham {100 * verdict.sham:+.1f}: {verdict.outcome} ({verdict.seconds:.0f} s)"
     )
