@@ -126,6 +126,15 @@ def test_channels_first_is_kept_where_it_is_faster(cost: dict[str, float]) -> No
     assert not choose(simple(), "fp32").channels_last
 
 
+def test_images_of_one_channel_leave_the_layout_alone(cost: dict[str, float]) -> None:
+    cost |= {"channels-first": 0.001}
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    chosen = choose_execution(
+        network, IMAGES[:, :1], TARGETS, loss, precision="fp32", threads=(1,), steps=10_000
+    )
+    assert chosen.channels_last
+
+
 def test_bf16_is_taken_where_it_is_faster_and_agrees(cost: dict[str, float]) -> None:
     cost |= {"bf16": 0.005}
     assert choose(simple()).bf16
