@@ -104,8 +104,8 @@ class _Measurement:
     ) -> None:
         self._network, self._loss, self._default, self._precision = network, loss, default, precision
         self._images, self._targets = images, targets
-        # Images of one channel have both layouts at once, and PyTorch then takes either for the whole network: on digits
-        # channels-first was measured as faster and was slower in the run.
+        # Images of one channel have both layouts at once, and PyTorch may take either for the whole network: on
+        # digits channels-first was measured as faster and was slower in the run.
         self._layouts_differ = images.shape[1] > 1
         self._seed = torch.initial_seed()
         self._copies: dict[tuple[bool, bool], tuple[nn.Module, Forward]] = {}
