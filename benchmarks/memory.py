@@ -20,18 +20,14 @@ import time
 import torch
 
 from skipline.models import create
-from skipline.training.losses import training_loss
+from skipline.training.losses import step_loss
 from skipline.training.machine import peak_memory_bytes
 from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.optimizer import build_optimizer, heads
-from skipline.training.precision import Execution, Forward, timed_pass
+from skipline.training.precision import Execution, timed_pass
 from skipline.training.recipe import Finetune, Optimizer
 
 CASES = (("resnet110", 128), ("resnet1202", 32))
-
-
-def loss(network: Forward, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return training_loss(network(images), targets, 0.0)
 
 
 def measure(name: str, batch: int, checkpointing: bool, steps: int) -> dict[str, object]:
@@ -40,6 +36,7 @@ def measure(name: str, batch: int, checkpointing: bool, steps: int) -> dict[str,
         keep_inputs_alone(network)
     images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     targets = torch.randint(10, (batch,))
+    loss = step_loss(0.0)
     execution = Execution(threads=torch.get_num_threads())
     announced = activation_bytes(network, images, targets, loss, execution)
     forward = execution.apply(network)

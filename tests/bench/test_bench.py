@@ -29,7 +29,6 @@ def test_both_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:
 
     row = in_turn(
         "work",
-        "images/s",
         lambda: side("a", [0, 10, 40, 9]),  # the first is a warm-up
         lambda: side("b", [0, 5, 10, 9]),
         "peer",
@@ -75,7 +74,7 @@ def test_predict_folds_and_agrees() -> None:
     assert all(row.notes["largest_difference"] < 1e-3 for row in result.rows)
 
 
-def test_input_reads_every_photo_on_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
+def test_input_has_a_row_for_the_cache_and_two_for_photos() -> None:
     result = bench.bench_input(turns=1, photos=6, threads=1)
     assert [row.what.rpartition(", ")[2] for row in result.rows] == [
         "one core",

@@ -126,13 +126,22 @@ def test_channels_first_is_kept_where_it_is_faster(cost: dict[str, float]) -> No
     assert not choose(simple(), "fp32").channels_last
 
 
-def test_images_of_one_channel_leave_the_layout_alone(cost: dict[str, float]) -> None:
-    cost |= {"channels-first": 0.001}
-    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
-    chosen = choose_execution(
-        network, IMAGES[:, :1], TARGETS, loss, precision="fp32", threads=(1,), steps=10_000
-    )
-    assert chosen.channels_last
+@pytest.mark.parametrize("way", [plain(1), Execution()], ids=str)
+@pytest.mark.parametrize("strides", ["NHWC", "NCHW"])
+def test_a_network_computes_in_the_layout_that_was_chosen_whatever_the_images_come_in(
+    way: Execution, strides: str
+) -> None:
+    """Images of one channel have both layouts at once; as batches hold them, plain PyTorch ran channels-last."""
+    network = models.create("resnet20", classes=4, channels=1, seed=0)
+    seen: list[torch.Tensor] = []
+    images = torch.randn(4, 8, 8, 1).permute(0, 3, 1, 2) if strides == "NHWC" else torch.randn(4, 1, 8, 8)
+    forward = way.apply(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    timed_pass(way, forward, images, TARGETS[:4], loss)
+    assert seen
+    assert all(output.is_contiguous(memory_format=way.memory_format) for output in seen)
 
 
 def test_bf16_is_taken_where_it_is_faster_and_agrees(cost: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from skipline.data import Progress, silent
 
 Side = Callable[[], float]
-"""Does the work once and gives its rate, in the unit of its row."""
+"""Does the work once and gives its rate, images a second."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,6 @@ class Bench:
 
 def in_turn(
     what: str,
-    unit: str,
     ours: Side,
     peer: Side,
     peer_name: str,
@@ -69,7 +68,6 @@ def in_turn(
 
     Args:
         what: for people.
-        unit: of the rates, such as "images/s"; more is better.
         ours: skipline's side.
         peer: the other side.
         peer_name: who that is.
@@ -86,7 +84,7 @@ def in_turn(
     ratios = [a / b for a, b in runs]
     return Row(
         what,
-        unit,
+        "images/s",
         median(a for a, _ in runs),
         median(b for _, b in runs),
         peer_name,

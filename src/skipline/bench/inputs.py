@@ -55,13 +55,16 @@ def bench_input(
     """
     cores = threads or available_cores()
     with tempfile.TemporaryDirectory(prefix="skipline-bench-") as place:
-        make_photos(Path(place, "photos"), photos)
+        _make_photos(Path(place, "photos"), photos)
         with _home(Path(place, "home")):
-            rows = (_cached(turns, progress), *_photos(Path(place), cores, turns, progress))
+            with _threads(1):
+                cached = _cached(turns, progress)
+            with _threads(cores):
+                rows = (cached, *_photos(Path(place), cores, turns, progress))
     return Bench("input", describe_machine(), measure_limit(cores).to_json(), rows)
 
 
-def make_photos(folder: Path, count: int) -> None:
+def _make_photos(folder: Path, count: int) -> None:
     """JPEG files in two classes, as smooth and as noisy as photographs: about 400 kB each."""
     generator = np.random.default_rng(0)
     for index in range(count):
@@ -81,20 +84,18 @@ def _cached(turns: int, progress: Progress) -> Row:
         images, preprocessing, batch_size=128, augmentation=Augmentation(pad_crop=4, flip="random")
     )
     turn = _transform(v2.RandomCrop(32, padding=4, padding_mode="reflect"))
-    pictures = [(turn, Image.fromarray(picture)) for picture in pixels]
+    few = [Image.fromarray(picture) for picture in pixels[: SMALL // 8]]
 
     def peer() -> float:
-        few = pictures[: SMALL // 8]
         return _rate(
             lambda: (
-                torch.stack([turn(picture) for turn, picture in few[start : start + 128]])
+                torch.stack([turn(picture) for picture in few[start : start + 128]])
                 for start in range(0, len(few), 128)
             )
         )
 
     return in_turn(
         "batches of 32 x 32 from the cache, crop and flip, one core",
-        "images/s",
         lambda: _rate(lambda: (batches.batch(0, step).images for step in range(batches.steps_per_epoch))),
         peer,
         "torchvision transforms in this process",
@@ -130,14 +131,14 @@ def _photos(place: Path, cores: int, turns: int, progress: Progress) -> tuple[Ro
 
     name = f"ImageFolder and DataLoader, {cores} workers"
     what = f"{len(data)} photos of {WIDTH} x {HEIGHT} to random crops of {SIDE}"
-    return tuple(  # type: ignore[return-value]
-        in_turn(f"{what}, {which} epoch", "images/s", ours, peer, name, turns=turns, progress=progress)
-        for which, ours in (("first", first), ("second", epoch))
+    return (
+        in_turn(f"{what}, first epoch", first, peer, name, turns=turns, progress=progress),
+        in_turn(f"{what}, second epoch", epoch, peer, name, turns=turns, progress=progress),
     )
 
 
 def _transform(crop: v2.Transform) -> Callable[[Image.Image], torch.Tensor]:
-    return v2.Compose(  # type: ignore[no-any-return]
+    transform: Callable[[Image.Image], torch.Tensor] = v2.Compose(
         [
             crop,
             v2.RandomHorizontalFlip(),
@@ -146,6 +147,7 @@ def _transform(crop: v2.Transform) -> Callable[[Image.Image], torch.Tensor]:
             v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)),
         ]
     )
+    return transform
 
 
 def _rate(work: Callable[[], Iterator[torch.Tensor]], images: int | None = None) -> float:
@@ -153,6 +155,16 @@ def _rate(work: Callable[[], Iterator[torch.Tensor]], images: int | None = None)
     start = time.perf_counter()
     seen = sum(len(batch) for batch in work())
     return (images or seen) / (time.perf_counter() - start)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

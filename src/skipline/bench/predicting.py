@@ -1,4 +1,4 @@
-"""Answers a second as skipline gives them, against the network as PyTorch runs it, and ONNX Runtime where it is."""
+"""Answers a second as skipline gives them, against the same network as plain PyTorch runs it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def _row(name: str, side: int, batch: int, turns: int, progress: Progress) -> Ro
     repeats = REPEATS if batch > 1 else 10 * REPEATS
     return in_turn(
         f"prediction, {name}, batch {batch}, {side} x {side}",
-        "images/s",
         lambda: _rate(own, fastest, repeats),
         lambda: _rate(plain, images, repeats),
         "plain PyTorch (fp32, NCHW, no_grad)",

@@ -15,10 +15,10 @@ from skipline.bench.comparison import Bench, Row, in_turn
 from skipline.bench.limit import Limit, measure_limit
 from skipline.data import Progress, silent
 from skipline.training.autotune import choose_execution
-from skipline.training.losses import training_loss
+from skipline.training.losses import step_loss
 from skipline.training.machine import available_cores, describe_machine
 from skipline.training.optimizer import build_optimizer, heads
-from skipline.training.precision import Execution, Forward, timed_pass
+from skipline.training.precision import Execution, timed_pass
 from skipline.training.recipe import Finetune, Optimizer
 
 MODELS = ("resnet20", "resnet18-small", "lecture-vgg-bn")
@@ -66,10 +66,11 @@ def _row(name: str, batch: int, turns: int, cores: int, limit: Limit, progress: 
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, 3, SIDE, SIDE, generator=generator)
     targets = torch.randint(CLASSES, (batch,), generator=generator)
+    loss_of = step_loss(0.0)
     macs = models.cost(network, (3, SIDE, SIDE)).macs
     fastest = images.contiguous(memory_format=torch.channels_last)
     execution = choose_execution(
-        network, fastest, targets, _loss, precision="auto", threads=(cores,), steps=10_000
+        network, fastest, targets, loss_of, precision="auto", threads=(cores,), steps=10_000
     )
     forward = execution.apply(network)
     settings = Optimizer(kind="sgd", lr=RATE, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
@@ -78,7 +79,7 @@ def _row(name: str, batch: int, turns: int, cores: int, limit: Limit, progress: 
 
     def ours() -> float:
         start = time.perf_counter()
-        timed_pass(execution, forward, fastest, targets, _loss)
+        timed_pass(execution, forward, fastest, targets, loss_of)
         own.step()
         own.zero_grad()
         return batch / (time.perf_counter() - start)
@@ -95,7 +96,6 @@ def _row(name: str, batch: int, turns: int, cores: int, limit: Limit, progress: 
     torch.set_num_threads(cores)
     row = in_turn(
         f"training step, {name}, batch {batch}, {SIDE} x {SIDE}",
-        "images/s",
         ours,
         peer,
         "plain PyTorch loop (fp32, NCHW)",
@@ -118,7 +118,3 @@ def _plain(network: nn.Module) -> nn.Module:
         if type(module) is nn.BatchNorm2d:
             module.__class__ = PlainBatchNorm2d
     return plain
-
-
-def _loss(network: Forward, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return training_loss(network(images), targets, 0.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,22 +48,21 @@ def folded(network: nn.Module, images: torch.Tensor) -> nn.Module:
 
 def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
     """Names of convolutions and of the BN that each feeds, in the order in which they run."""
-    outputs: dict[
-        int, tuple[str, torch.Tensor]
-    ] = {}  # the tensor is kept, so that its id is not given away again
+    # Tensors are kept, so that their ids are not given away again.
+    outputs: dict[int, tuple[str, torch.Tensor]] = {}
     calls: dict[str, int] = {}
     found: list[tuple[str, str]] = []
     handles = []
 
-    def after(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def after(name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
             calls[name] = calls.get(name, 0) + 1
             outputs[id(output)] = (name, output)
 
         return hook
 
-    def before(name: str) -> object:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    def before(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, inputs: Any) -> None:
             calls[name] = calls.get(name, 0) + 1
             if inputs and id(inputs[0]) in outputs:
                 found.append((outputs[id(inputs[0])][0], name))
@@ -71,9 +72,9 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
     try:
         for name, module in network.named_modules():
             if type(module) is nn.Conv2d:
-                handles.append(module.register_forward_hook(after(name)))  # type: ignore[arg-type]
+                handles.append(module.register_forward_hook(after(name)))
             elif type(module) is nn.BatchNorm2d and module.running_mean is not None:
-                handles.append(module.register_forward_pre_hook(before(name)))  # type: ignore[arg-type]
+                handles.append(module.register_forward_pre_hook(before(name)))
         with torch.no_grad():
             network(images)
     finally:

@@ -14,8 +14,7 @@ import PIL.ImageOps
 from torch import nn
 
 from skipline import metrics
-from skipline.bundle.folding import folded
-from skipline.bundle.inference import evaluating, example
+from skipline.bundle.inference import evaluating, worth_folding
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.data import Preprocessing, Progress, decode_image
 from skipline.data.decoding import fit, reason_of
@@ -73,7 +72,7 @@ def predict(
             return str(error).removeprefix(f"{item.name}: ")
 
     with evaluating(network) as (running, place):
-        forward = folded(running, example(preprocessing).to(place)) if len(items) > 1 else running
+        forward = worth_folding(running, len(items), preprocessing, place)
 
         def classify() -> None:
             stored = np.stack([image for _, image in batch])  # (N, stored, stored, C)

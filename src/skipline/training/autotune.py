@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
+from skipline.data import Progress, silent
 from skipline.training.machine import describe_machine
 from skipline.training.precision import Execution, Forward, Loss, plain, timed_pass
 from skipline.training.tuning_cache import recall, remember
@@ -22,11 +23,10 @@ A_PASS = 0.4  # seconds: a slower pass is measured on fewer of the batch's image
 FEWEST = 8  # images
 ROUNDS = 3  # timed passes a candidate, in turn with the others, so that a drift of the machine touches all
 MARGIN = 1.1  # how much faster another way must be to replace the default: less is noise on a shared machine
-COSINE = {
-    True: 0.6,
-    False: 0.99,
-}  # to the gradient of plain fp32; bf16 (True) rounds, and depth amplifies rounding
+# A candidate's gradient against that of plain fp32; bf16 (True) rounds, and depth amplifies rounding.
+COSINE = {True: 0.6, False: 0.99}
 LOSS = {True: 0.05, False: 0.001}  # relative difference of the losses
+STAGE = "choosing how to compute"
 LONG = 900.0  # seconds of training from which a minute of compiling may pay
 
 
@@ -53,6 +53,7 @@ def choose_execution(
     threads: tuple[int, ...],
     steps: int,
     minutes: float | None = None,
+    progress: Progress = silent,
 ) -> Execution:
     """Find the fastest way to compute a step that agrees with plain fp32.
 
@@ -70,6 +71,7 @@ def choose_execution(
         threads: numbers to choose from, the default first.
         steps: of the run, to predict its length from.
         minutes: that the run is to take, where it was told.
+        progress: told about the stages.
     """
     default = Execution(bf16=precision == "bf16", threads=threads[0])
     if images.device.type != "cpu":
@@ -79,7 +81,7 @@ def choose_execution(
     if known is not None:
         return replace(known, earlier=True)
     before, random = torch.get_num_threads(), torch.get_rng_state()
-    measurement = _Measurement(network, images, targets, loss, default, precision)
+    measurement = _Measurement(network, images, targets, loss, default, precision, progress)
     try:
         chosen = measurement.choose(threads, steps, minutes)
     finally:
@@ -101,12 +103,11 @@ class _Measurement:
         loss: Loss,
         default: Execution,
         precision: str,
+        progress: Progress,
     ) -> None:
         self._network, self._loss, self._default, self._precision = network, loss, default, precision
+        self._progress = progress
         self._images, self._targets = images, targets
-        # Images of one channel have both layouts at once, and PyTorch may take either for the whole network: on
-        # digits channels-first was measured as faster and was slower in the run.
-        self._layouts_differ = images.shape[1] > 1
         self._seed = torch.initial_seed()
         self._copies: dict[tuple[bool, bool], tuple[nn.Module, Forward]] = {}
         self._timings: dict[Execution, _Timing] = {}
@@ -127,14 +128,19 @@ class _Measurement:
         base = plain(self._default.threads)
         self._reference = self._gradient(self._default if self._precision == "bf16" else base)
         formats = [replace(self._default, bf16=bf16) for bf16 in (False, True) if self._allowed(bf16)]
+        self._progress(STAGE, 0, 4)
         best = self._compare([base, *formats])
+        self._progress(STAGE, 1, 4)
         if time.perf_counter() - started < allowed:
             best = self._compare([best, *(replace(best, threads=number) for number in threads[1:])])
+        self._progress(STAGE, 2, 4)
         if not _has_batch_statistics(self._network) and time.perf_counter() - started < allowed:
             pieces = [count // parts for parts in (2, 4) if count // parts >= FEWEST]
             best = self._compare([best, *(replace(best, micro_batch=piece) for piece in pieces)])
+        self._progress(STAGE, 3, 4)
         if expected > LONG and _can_compile():
             best = self._compare([best, replace(best, compiled=True)])
+        self._progress(STAGE, 4, 4)
         return replace(best, speedup=self._timings[base].best / self._timings[best].best)
 
     def seconds(self) -> dict[str, float]:
@@ -156,7 +162,7 @@ class _Measurement:
         agreeing = {
             way: timing.best
             for way, timing in self._timings.items()
-            if timing.agrees and self._allowed(way.bf16) and (way.channels_last or self._layouts_differ)
+            if timing.agrees and self._allowed(way.bf16)
         }
         default = self._default if self._default in agreeing else plain(self._default.threads)
         faster = [way for way, best in agreeing.items() if agreeing.get(default, math.inf) > MARGIN * best]
@@ -184,9 +190,8 @@ class _Measurement:
         except RuntimeError:  # an operation without a bf16 form, or one that cannot be compiled
             return False
         expected, reference = self._reference
-        if not abs(value - expected) <= LOSS[candidate.bf16] * max(
-            1e-3, abs(expected)
-        ):  # nan is no agreement
+        bound = LOSS[candidate.bf16] * max(1e-3, abs(expected))
+        if not abs(value - expected) <= bound:  # nan is no agreement
             return False
         return (
             not reference.any()

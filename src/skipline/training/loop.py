@@ -165,8 +165,8 @@ class Loop:
         rate *= rate_factor(self.recipe.schedule, self.step, self.steps, self.steps_per_epoch)
         set_rate(self.optimizer, rate)
         losses, hits = [], []
+        share = 1 / len(batches)
         for batch in batches:
-            share = 1 / len(batches)
             self._images += len(batch.labels)
             self._totals.images += len(batch.labels)
             for loss, hit in self._forward_backward(batch, share, rate):
@@ -188,7 +188,7 @@ class Loop:
         self, batch: Batch, share: float, rate: float
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Loss and hit rate of each part of a batch, as shares of the step's."""
-        images = batch.images.to(self._device, non_blocking=True, memory_format=self.execution.memory_format)
+        images = self.execution.lay_out(batch.images.to(self._device, non_blocking=True))
         targets, labels = batch.targets.to(self._device), batch.labels.to(self._device)
         for part in self.execution.parts(len(images)):
             with self.execution.precision.autocast(self._device):

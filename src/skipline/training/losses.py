@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from skipline.models import Outputs
+from skipline.training.precision import Loss
 
 AUXILIARY_WEIGHT = 0.3  # of GoogLeNet's extra heads (Szegedy et al., 1409.4842, section 5)
 
@@ -31,6 +32,15 @@ def training_loss(
         return one(output)
     auxiliary = torch.stack([one(logits) for logits in output.auxiliary]).sum()
     return one(output.logits) + AUXILIARY_WEIGHT * auxiliary
+
+
+def step_loss(label_smoothing: float) -> Loss:
+    """The training loss as a function of a network, images and targets.
+
+    Args:
+        label_smoothing: share of the target spread over all classes.
+    """
+    return lambda network, images, targets: training_loss(network(images), targets, label_smoothing)
 
 
 def logits_in(output: torch.Tensor | Outputs) -> torch.Tensor:

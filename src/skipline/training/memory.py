@@ -33,9 +33,9 @@ def activation_bytes(
         Bytes for as many images as pass through the network at once.
     """
     trial = copy.deepcopy(network).train()
+    trial.to(memory_format=execution.memory_format)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*trial.parameters(), *trial.buffers())}
     kept: dict[int, int] = {}
-
     within = [False]  # a block whose activations are computed again
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -55,13 +55,13 @@ def activation_bytes(
         if isinstance(block, Block) and block.recompute:
             block.register_forward_pre_hook(enter)
             block.register_forward_hook(leave)
-    few, wanted = images[:PROBED].clone(), targets[:PROBED]  # a slice would hold on to the whole batch
+    few = execution.lay_out(images[:PROBED].clone())  # a slice would hold on to the whole batch
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         execution.precision.autocast(images.device),
     ):
-        value = loss(trial, few, wanted)
+        value = loss(trial, few, targets[:PROBED])
     del value
     at_once = execution.micro_batch or len(images)
     return sum(kept.values()) * at_once // min(PROBED, len(images))

@@ -84,6 +84,16 @@ class Execution:
         network.to(memory_format=self.memory_format)
         return torch.compile(network) if self.compiled else network
 
+    def lay_out(self, images: torch.Tensor) -> torch.Tensor:
+        """The same images (N, C, H, W) in this layout.
+
+        Images of one channel have both layouts at once, and their strides decide what the whole network takes: for
+        channels-first they are written anew.
+        """
+        if not self.channels_last and images.shape[1] == 1:
+            return images.clone(memory_format=torch.contiguous_format)
+        return images.contiguous(memory_format=self.memory_format)
+
     def parts(self, images: int) -> list[slice]:
         """What a batch of so many images is cut into."""
         size = self.micro_batch or images
@@ -134,7 +144,7 @@ def timed_pass(
     """
     start = time.perf_counter()
     total = 0.0
-    images = images.contiguous(memory_format=execution.memory_format)
+    images = execution.lay_out(images)
     for part in execution.parts(len(images)):
         share = len(images[part]) / len(images)
         with execution.precision.autocast(images.device):

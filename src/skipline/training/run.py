@@ -21,7 +21,7 @@ from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.finishing import finish, measure
 from skipline.training.loop import Loop, LoopEnd
-from skipline.training.losses import training_loss
+from skipline.training.losses import step_loss
 from skipline.training.machine import describe_machine, device, peak_memory_bytes
 from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.observer import Measurement, Observer
@@ -274,22 +274,25 @@ class _Session:
                 self.network,
                 batch.images.to(self._device),
                 batch.targets.to(self._device),
-                lambda net, images, targets: training_loss(net(images), targets, recipe.label_smoothing),
+                step_loss(recipe.label_smoothing),
                 precision=recipe.precision,
-                threads=(plan.threads,) if plan.threads else tuple({cores: 0, max(1, cores // 2): 0, 1: 0}),
+                threads=(plan.threads,)
+                if plan.threads
+                else tuple(dict.fromkeys((cores, max(1, cores // 2), 1))),
                 steps=steps,
                 minutes=recipe.minutes,
+                progress=self._progress,
             )
         self._say("precision", f"{chosen} on {self._device}")
         return chosen
 
     def _announce_memory(self, plan: Plan) -> int:
-        batch, smoothing = self.batches.batch(0, 0), plan.recipe.label_smoothing
+        batch = self.batches.batch(0, 0)
         amount = activation_bytes(
             self.network,
             batch.images.to(self._device),
             batch.targets.to(self._device),
-            lambda net, images, targets: training_loss(net(images), targets, smoothing),
+            step_loss(plan.recipe.label_smoothing),
             self.execution,
         )
         how = " with gradient checkpointing" if plan.recipe.gradient_checkpointing else ""
@@ -303,7 +306,7 @@ class _Session:
             self.batches,
             len(self.dataset.validation or self.dataset.test),
             self.execution,
-            lambda net, images, targets: training_loss(net(images), targets, recipe.label_smoothing),
+            step_loss(recipe.label_smoothing),
         )
         self._say(
             "budget",
