@@ -6,7 +6,12 @@ Each case runs in a process of its own: forward, backward and SGD step on random
 Printed are the peak resident size of the process (torch itself takes about 0.3 GiB of it), the announced activations,
 and the fastest step.
 
-Measured: see the README of the project.
+Measured on two cores of an AMD EPYC without bf16 (torch 2.14), otherwise idle:
+
+    resnet110, batch 128                          peak 1.83 GiB, announced 1.00 GiB, 1.87 s a step
+    resnet110, batch 128, gradient checkpointing  peak 1.26 GiB, announced 0.26 GiB, 2.33 s a step
+    resnet1202, batch 32                          peak 4.09 GiB, announced 2.74 GiB, 6.81 s a step
+    resnet1202, batch 32, gradient checkpointing  peak 1.99 GiB, announced 0.69 GiB, 8.17 s a step
 """
 
 from __future__ import annotations

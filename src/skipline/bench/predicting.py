@@ -28,7 +28,7 @@ def bench_predict(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Bench:
-    """Images a second at a batch of 64 and one at a time.
+    """Images a second at a batch of 64 and one at a time, with BN folded, as it is for 64 images and more.
 
     Args:
         networks: catalogue name and side in pixels.
