@@ -44,6 +44,9 @@ def dataset_curves(
         Both curves count the cost of an epoch. The notes of the first's points hold the process's memory in bytes:
         `peak_memory_bytes` is everything, with the pages of the mapped images, which the system takes back when it
         needs them; `own_memory_bytes` is the largest part that the system cannot, None where it does not tell.
+
+    Raises:
+        PeerError: a process ended early; its name is the size.
     """
     with ExitStack() as opened:
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="skipline-bench-")))
