@@ -30,6 +30,7 @@ from skipline.training.precision import Execution
 from skipline.training.pretrained import weights_file
 from skipline.training.recipe import Recipe
 from skipline.training.results import read_evaluation
+from skipline.training.whitening import whiten
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,8 @@ class _Session:
             augmentation=plan.recipe.augmentation,
             seed=plan.seed,
         )
+        if plan.recipe.whiten and whiten(self.network, self.batches):
+            say("first layer", "whitening patterns of the training images, not learnt")
         self.execution = self._choose_execution(plan)
         self.activation_bytes = self._announce_memory(plan)
         chosen: dict[str, Any] = {"precision": self.execution.precision.name}

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from skipline.errors import StorageError
 from skipline.storage import skipline_home, write_atomically
@@ -15,10 +16,10 @@ from skipline.training.precision import Execution
 
 def recall(key: dict[str, object]) -> Execution | None:
     """What was remembered under a key; None where nothing was, or it cannot be read."""
+    chosen = recall_values(key)
     try:
-        entry = json.loads(_file(key).read_text(encoding="utf-8"))
-        return Execution(**entry["chosen"]) if entry["key"] == key else None
-    except (OSError, ValueError, TypeError, KeyError):
+        return None if chosen is None else Execution(**chosen)
+    except TypeError:
         return None
 
 
@@ -30,13 +31,30 @@ def remember(key: dict[str, object], chosen: Execution, seconds: dict[str, float
         chosen: the way to compute.
         seconds: of a pass, by candidate; for people who look into the file.
     """
+    rounded = {name: round(value, 5) for name, value in seconds.items()}
+    remember_values(key, asdict(chosen), seconds=rounded)
+
+
+def recall_values(key: dict[str, object]) -> dict[str, Any] | None:
+    """The JSON values remembered under a key; None where nothing was, or it cannot be read."""
+    try:
+        entry = json.loads(_file(key).read_text(encoding="utf-8"))
+        chosen: dict[str, Any] = entry["chosen"]
+        return chosen if entry["key"] == key and isinstance(chosen, dict) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def remember_values(key: dict[str, object], chosen: dict[str, Any], **notes: object) -> None:
+    """Keep JSON values.
+
+    Args:
+        key: what they depend on.
+        chosen: the values.
+        **notes: for people who look into the file.
+    """
     file = _file(key)
-    entry = {
-        "chosen": asdict(chosen),
-        "seconds": {name: round(value, 5) for name, value in seconds.items()},
-        "measured": time.strftime("%Y-%m-%d %H:%M"),
-        "key": key,
-    }
+    entry = {"chosen": chosen, **notes, "measured": time.strftime("%Y-%m-%d %H:%M"), "key": key}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda stream: stream.write(json.dumps(entry, indent=1).encode()))
