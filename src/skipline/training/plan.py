@@ -120,7 +120,7 @@ def default_choice(dataset: Dataset, weights_at_hand: bool) -> tuple[str, Recipe
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
     if side <= SMALL_SIDE and not dataset.photographic:
-        return "resnet20", named_recipe("fast")
+        return "quick-resnet8", named_recipe("fast")
     return "resnet18", named_recipe("finetune" if weights_at_hand else "photos")
 
 

@@ -188,7 +188,9 @@ class Recipe(_Section):
         return self
 
     def side(self, epoch: int, epochs: int) -> int | None:
-        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side."""
+        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side, as in the last epoch."""
+        if epoch == epochs - 1:
+            return None
         return next((side for until, side in self.input.sides if epoch / epochs < until), None)
 
 
