@@ -1,0 +1,5 @@
+"""What a machine is, and what was found out by measuring on it."""
+
+from skipline.machine.description import available_cores, describe_machine, device, peak_memory_bytes
+
+__all__ = ["available_cores", "describe_machine", "device", "peak_memory_bytes"]
