@@ -15,7 +15,7 @@ from skipline.bench.comparison import Bench, Row, in_turn
 from skipline.bench.limit import measure_limit
 from skipline.bundle.folding import folded
 from skipline.data import Progress, silent
-from skipline.training.machine import available_cores, describe_machine
+from skipline.machine import available_cores, describe_machine
 
 NETWORKS = (("resnet20", 32), ("resnet18", 224))
 LARGE, REPEATS = 64, 3

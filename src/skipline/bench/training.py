@@ -14,9 +14,9 @@ from skipline import models
 from skipline.bench.comparison import Bench, Row, in_turn
 from skipline.bench.limit import Limit, measure_limit
 from skipline.data import Progress, silent
+from skipline.machine import available_cores, describe_machine
 from skipline.training.autotune import choose_execution
 from skipline.training.losses import step_loss
-from skipline.training.machine import available_cores, describe_machine
 from skipline.training.optimizer import build_optimizer, heads
 from skipline.training.precision import Execution, timed_pass
 from skipline.training.recipe import Finetune, Optimizer

@@ -12,12 +12,12 @@ from typing import Any
 
 from skipline.data import Dataset, Progress, open_source, silent
 from skipline.errors import InputError
+from skipline.machine import describe_machine
 from skipline.storage import write_atomically
 from skipline.studies.catalogue import study_named
 from skipline.studies.folder import Request, StudyFolder
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.training.jobs import run_jobs
-from skipline.training.machine import describe_machine
 from skipline.training.packing import Packing, choose_packing
 from skipline.training.run import Say, quiet
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from skipline.data import Progress, silent
+from skipline.machine import available_cores
 from skipline.storage import write_atomically
-from skipline.training.machine import available_cores
 
 GRACE = 10.0
 """Seconds that a stopped worker has to save its state: a second signal at once would cost it what it has done since

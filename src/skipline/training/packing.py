@@ -6,17 +6,17 @@ import math
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 
 import torch
 
 from skipline import models
 from skipline.data import Progress, silent
+from skipline.machine import available_cores
+from skipline.machine.tuning import recall, remember, tuning_key
 from skipline.training.losses import step_loss
-from skipline.training.machine import available_cores, describe_machine
 from skipline.training.precision import Execution, timed_pass
-from skipline.training.tuning_cache import recall_values, remember_values
 
 SECONDS = 1.5  # of measuring, on each side
 START = 30.0  # seconds that a process may take to import torch and build the network
@@ -88,16 +88,14 @@ def choose_packing(
     cores = cores or available_cores()
     if jobs < 2 or cores < 2:
         return Packing(1, cores if jobs < 2 else 1)
-    machine = describe_machine()
-    key = {
-        **{name: machine[name] for name in ("cpu", "cores", "torch", "skipline", "compiled_kernels")},
-        "packing": asdict(sample),
-        "share": cores,
-    }
-    rates = recall_values(key)
+    with torch.device("meta"):
+        network = models.create(sample.model, channels=sample.channels, classes=sample.classes)
+    shape = (sample.batch, sample.channels, sample.side, sample.side)
+    key = tuning_key(network, shape, packed_on=cores)
+    rates = recall(key)
     if rates is None:
         rates = _measure(sample, cores, progress)
-        remember_values(key, rates)
+        remember(key, rates, {})
     return decide(jobs, cores, rates["packed"], rates["alone"])
 
 

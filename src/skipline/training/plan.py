@@ -9,7 +9,7 @@ from typing import Any
 from skipline import models
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Dataset, Preprocessing, channel_statistics
 from skipline.errors import InputError, RecipeError
-from skipline.training.machine import available_cores
+from skipline.machine import available_cores
 from skipline.training.recipe import Input, Recipe, validated
 from skipline.training.recipe_files import read_tables, to_toml
 from skipline.training.recipes import named_recipe
