@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Whom `skipline bench` measures against, in an environment of their own.
+PEERS  := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
+RESULTS := docs/results/bench
 
 .PHONY: help install demo test lint types contract unit bench docs clean
 
 help:
 	@echo "make demo   train resnet56 and its plain twin on handwritten digits, write bundle and report"
 	@echo "make test   lint, types, import contract and all tests"
-	@echo "make lint | bench | docs | clean"
+	@echo "make bench  measure speed against the peers, which it installs, and write docs/benchmarks.md"
+	@echo "make lint | docs | clean"
 
 install: $(STAMP)
 
@@ -37,13 +42,23 @@ unit: install
 
 test: lint types contract unit
 
-bench: install
-	$(BIN)/skipline bench train
-	$(BIN)/skipline bench input
-	$(BIN)/skipline bench predict
+$(PEERS_STAMP): benchmarks/peers.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "installing the peers of benchmarks/peers.txt into $(PEERS) (some minutes the first time)"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $(PEERS_STAMP)
+
+bench: install $(PEERS_STAMP)
+	@mkdir -p $(RESULTS)
+	$(BIN)/skipline bench train --out $(RESULTS)/train.json
+	$(BIN)/skipline bench input --out $(RESULTS)/input.json
+	$(BIN)/skipline bench predict --out $(RESULTS)/predict.json
+	$(BIN)/skipline bench scale --out $(RESULTS)/scale.json
+	$(BIN)/python docs/generate_benchmarks.py
 
 docs: install
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_benchmarks.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache build dist

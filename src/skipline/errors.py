@@ -12,6 +12,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
+   |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
    |- NonFiniteLossError      the loss became NaN or infinite
    `- StorageError            the disk is full or not writable; earlier files are intact
 
@@ -111,6 +112,10 @@ class MissingExtraError(RunError):
 
 class NonFiniteLossError(RunError):
     """The loss became NaN or infinite; step, rate and last good checkpoint are named."""
+
+
+class PeerError(RunError):
+    """A process that a benchmark measures crashed, fell silent or spoke nonsense; names it and the reason."""
 
 
 class StorageError(RunError):

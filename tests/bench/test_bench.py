@@ -9,15 +9,22 @@ import pytest
 import torch
 
 from skipline import bench, models
-from skipline.bench.comparison import in_turn
+from skipline.bench import limit
+from skipline.bench.comparison import Bench, Row, in_turn, repeated
+from skipline.bench.curves import Curve, Load, points
+from skipline.bench.peer_rows import NONE_FOUND
+from skipline.bench.scaling import Scaling
 from skipline.bench.training import PlainBatchNorm2d, _plain
 from skipline.cli.app import app
+from skipline.cli.bench_tables import print_comparison, print_scaling
 from skipline.errors import InputError, UnknownNameError
+from skipline.training import autotune
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKIPLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(limit, "REPEATS", 1)  # bf16 takes seconds where the processor does not know it
 
 
 def test_both_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:
@@ -40,6 +47,14 @@ def test_both_sides_take_turns_and_the_ratio_is_that_of_the_turns() -> None:
     assert row.runs == ((10, 5), (40, 10), (9, 9))
 
 
+def test_work_is_done_at_least_once_and_again_until_the_time_has_passed() -> None:
+    done: list[int] = []
+    assert repeated(lambda: done.append(1), 10, seconds=0) > 0
+    assert done == [1]
+    repeated(lambda: done.append(1), 10, seconds=0.01)
+    assert len(done) > 2
+
+
 def test_the_plain_side_computes_the_same_without_the_kernel() -> None:
     network = models.create("resnet20", classes=10, channels=3, seed=0).train()
     plain = _plain(network)
@@ -49,13 +64,23 @@ def test_the_plain_side_computes_the_same_without_the_kernel() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_train_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    app(
-        ["bench", "train", "--model", "resnet20", "--turns", "1", "--threads", "1", "--json"],
-        standalone_mode=False,
-    )
-    values = json.loads(capsys.readouterr().out)
-    assert set(values) == {"kind", "machine", "limit", "rows"}
+def test_train_in_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no .venv-peers
+    monkeypatch.setattr(autotune, "_can_compile", lambda: False)  # it takes a minute
+    options = ["--model", "resnet20", "--turns", "1", "--threads", "1", "--json", "--out", "train.json"]
+    app(["bench", "train", *options], standalone_mode=False)
+    printed = capsys.readouterr()
+    values = json.loads(printed.out)
+    assert " ".join(printed.err.split()) == NONE_FOUND
+    assert set(values) == {
+        *("kind", "machine", "limit", "rows", "notes"),
+        *("command", "measured", "seconds", "load_before"),
+    }
+    assert values["command"] == "skipline bench train --model resnet20 --turns 1 --threads 1"
+    assert values["notes"] == [NONE_FOUND]
+    assert json.loads((tmp_path / "train.json").read_text()) == values
     assert values["limit"]["fp32"] > 0
     (row,) = values["rows"]
     assert row["what"] == "training step, resnet20, batch 128, 32 x 32"
@@ -84,10 +109,61 @@ def test_input_has_a_row_for_the_cache_and_two_for_photos() -> None:
     assert all(row.ours > 0 and row.peer > 0 for row in result.rows)
 
 
-def test_mistakes() -> None:
+MACHINE = {"cpu": "A processor with quite a long name @ 2.45 GHz", "cores": 2, "torch": "2.14.1+cu130"}
+LIMIT = {"fp32": 149.6, "bf16": 1050.0, "threads": 2}
+
+
+def test_comparisons_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    execution = "fp32, channels-last, 2 threads (1.10 x plain PyTorch, measured earlier)"
+    rows = [
+        Row(what, "images/s", 12_340, 9_876, who, 1.25, (1.2, 1.31), ((12_340, 9_876),), notes)
+        for what, notes in (
+            ("training step, resnet20", {"execution": execution, "share_of_limit": 0.64}),
+            ("160 photos of 1600 x 1200 to random crops of 224, first epoch", {}),
+        )
+        for who in (
+            "plain PyTorch loop (fp32, NCHW)",
+            "timm: the step of train.py, fp32, without --channels-last",
+        )
+    ]
+    print_comparison(Bench("train", MACHINE, LIMIT, tuple(rows)))
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= 80
+    plain = [line.split() for line in lines if line.startswith("plain")]
+    assert (
+        plain == [["plain", "PyTorch", "loop", "(fp32,", "NCHW)", "12,340", "9,876", "1.25", "1.20-1.31"]] * 2
+    )
+    assert printed.count("training step, resnet20 (images/s)") == 1
+    assert "64% of the limit" in printed
+
+
+def test_curves_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    memory = [{"own_memory_bytes": 812 * 2**20, "peak_memory_bytes": 1_900 * 2**20}] * 2
+    loads = [Load(2_000, 2_000, 2_000, 40_551_040), Load(32_000, 32_000, 32_000, 40_551_040)]
+    curve = Curve(
+        "data set", "training images", "an epoch", points(loads, [[12_340.0], [12_345.0]], 4_000, memory)
+    )
+    print_scaling(Scaling(MACHINE, LIMIT, "fp32, channels-last, 2 threads", (curve,)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if line.strip().startswith("32,000"))
+    assert row.split() == ["32,000", "12,345", "12,345-12,345", "75%", "15.99", "16.00", "812", "1,900"]
+    assert "linear would be 16.00 times" in " ".join(lines)
+
+
+def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"no benchmark is called .trian.\. Did you mean train"):
         app(["bench", "trian"], standalone_mode=False)
     with pytest.raises(InputError, match="--turns must be at least 1"):
         app(["bench", "train", "--turns", "0"], standalone_mode=False)
     with pytest.raises(InputError, match="--model is for `skipline bench train`"):
         app(["bench", "input", "--model", "resnet20"], standalone_mode=False)
+    with pytest.raises(
+        InputError, match="--peers is for `skipline bench train` and `predict`; `bench scale`"
+    ):
+        app(["bench", "scale", "--peers", "python"], standalone_mode=False)
+    with pytest.raises(InputError, match="--peers takes the Python of an environment with the peers"):
+        app(["bench", "predict", "--peers", str(tmp_path)], standalone_mode=False)
+    with pytest.raises(InputError, match=r"--out: there is no folder '.*none' to write x\.json into"):
+        app(["bench", "train", "--out", str(tmp_path / "none" / "x.json")], standalone_mode=False)

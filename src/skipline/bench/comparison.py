@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -11,6 +12,8 @@ from skipline.data import Progress, silent
 
 Side = Callable[[], float]
 """Does the work once and gives its rate, images a second."""
+
+TURN = 1.0  # seconds that a turn takes at least, where its work can be repeated
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """A benchmark's result: the machine, its measured limit in GFLOP/s, and the rows."""
+    """A benchmark's result: the machine, its measured limit in GFLOP/s, and the rows.
+
+    Attributes:
+        kind: "train", "input" or "predict".
+        machine: what it ran on.
+        limit: of the machine.
+        rows: the comparisons.
+        notes: sentences on what is missing and why.
+    """
 
     kind: str
     machine: dict[str, Any]
     limit: dict[str, Any]
     rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -93,3 +105,21 @@ def in_turn(
         tuple(runs),
         notes or {},
     )
+
+
+def repeated(work: Callable[[], object], images: int, seconds: float = TURN) -> float:
+    """Do `work` until the time has passed, and at least once.
+
+    Args:
+        work: handles one batch.
+        images: of the batch.
+        seconds: that it takes at least.
+
+    Returns:
+        Images a second.
+    """
+    done, start = 0, time.perf_counter()
+    while not done or time.perf_counter() - start < seconds:
+        work()
+        done += images
+    return done / (time.perf_counter() - start)

@@ -2,89 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from skipline.cli.console import Bars, emit_json, out
+from skipline.cli.bench_tables import print_comparison, print_scaling
+from skipline.cli.console import Bars, emit_json, log
 from skipline.errors import InputError, UnknownNameError
+from skipline.storage import write_atomically
 
 if TYPE_CHECKING:
-    from skipline.bench import Bench
+    from skipline.bench import Bench, Scaling
 
-KINDS = ("train", "input", "predict")
+KINDS = ("train", "input", "predict", "scale")
+WITH_PEERS = ("train", "predict")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="bench", help="Measure speed side by side with plain PyTorch, on this machine.")(bench)
+    app.command(name="bench", help="Measure speed side by side with others, and how cost grows.")(bench)
 
 
 def bench(
-    kind: Annotated[str, typer.Argument(help="train, input or predict.")],
+    kind: Annotated[str, typer.Argument(help="train, input, predict or scale.")],
     model: Annotated[
         list[str] | None, typer.Option(help="For train: a catalogue name; may be repeated.")
     ] = None,
-    turns: Annotated[int, typer.Option(help="Pairs of measurements, one side after the other.")] = 5,
+    turns: Annotated[int, typer.Option(help="Measurements of each side, one side after the other.")] = 5,
     threads: Annotated[int | None, typer.Option(help="Of both sides; default: one a core.")] = None,
+    peers: Annotated[
+        Path | None,
+        typer.Option(
+            help="For train and predict: the Python of an environment with timm, Lightning, Keras, ONNX Runtime and "
+            "OpenVINO. Default: .venv-peers here, which `make bench` makes."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON into this file as well.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Both sides take turns; the ratio is the median over the turns, with its lowest and highest."""
+    """All sides take turns; a ratio is the median over the turns, with its lowest and highest.
+
+    train: a training step, against a plain PyTorch loop, timm, Lightning and Keras. input: batches of images, against
+    torchvision. predict: answers, against plain PyTorch, ONNX Runtime and OpenVINO. scale: a training step against
+    batch, depth, width, side, threads and the size of the data set.
+    """
     if kind not in KINDS:
         raise UnknownNameError("benchmark", kind, KINDS)
     if turns < 1:
         raise InputError(f"--turns must be at least 1, got {turns}")
     if model and kind != "train":
         raise InputError(f"--model is for `skipline bench train`; the networks of `bench {kind}` are fixed")
+    if peers and kind not in WITH_PEERS:
+        raise InputError(
+            f"--peers is for `skipline bench train` and `predict`; `bench {kind}` has no such peers"
+        )
+    if out and not out.expanduser().absolute().parent.is_dir():
+        raise InputError(f"--out: there is no folder '{out.parent}' to write {out.name} into")
     from skipline import bench as benches
     from skipline.training import usable_threads
 
     cores = usable_threads(threads)
+    python = benches.find_peers(peers) if kind in WITH_PEERS else None
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    start = time.monotonic()
+    result: Bench | Scaling
     with Bars() as bars:
         if kind == "train":
-            result = benches.bench_train(model or benches.MODELS, turns=turns, threads=cores, progress=bars)
+            names = model or benches.MODELS
+            result = benches.bench_train(names, turns=turns, threads=cores, peers=python, progress=bars)
         elif kind == "input":
             result = benches.bench_input(turns=turns, threads=cores, progress=bars)
+        elif kind == "predict":
+            result = benches.bench_predict(turns=turns, threads=cores, peers=python, progress=bars)
         else:
-            result = benches.bench_predict(turns=turns, threads=cores, progress=bars)
+            result = benches.bench_scale(rounds=turns, threads=cores, progress=bars)
+    values = {
+        **result.to_json(),
+        "command": _command(kind, model, turns, threads),
+        "measured": time.strftime("%Y-%m-%d"),
+        "seconds": round(time.monotonic() - start),
+        "load_before": None if busy is None else round(busy, 2),
+    }
+    if out:
+        _write(out.expanduser(), values)
     if json_output:
-        emit_json(result.to_json())
+        emit_json(values)
+    elif isinstance(result, benches.Scaling):
+        print_scaling(result)
     else:
-        _print(result)
+        print_comparison(result)
+    for note in result.notes:
+        log(note)
 
 
-def _print(result: Bench) -> None:
-    machine, limit = result.machine, result.limit
-    out.print(
-        f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}; 3x3 convolution, {limit['threads']} "
-        f"threads: {limit['fp32']:,.0f} GFLOP/s in fp32, {limit['bf16']:,.0f} in bf16",
-        markup=False,
-    )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("what")
-    for heading in ("skipline", "peer", "ratio", "range"):
-        table.add_column(heading, justify="right")
-    table.add_column("peer is")
-    for row in result.rows:
-        low, high = row.ratio_range
-        table.add_row(
-            row.what,
-            _rate(row.ours),
-            _rate(row.peer),
-            f"{row.ratio:.2f}",
-            f"{low:.2f}-{high:.2f}",
-            row.peer_name,
-        )
-    out.print(table)
-    for row in result.rows:
-        if "execution" in row.notes:
-            out.print(
-                f"{row.what}: {row.notes['execution']}; {row.notes['share_of_limit']:.0%} of the limit, "
-                f"the peer {row.notes['peer_share_of_limit']:.0%}",
-                markup=False,
-            )
+def _command(kind: str, model: list[str] | None, turns: int, threads: int | None) -> str:
+    """What to type to measure the same again; where files lie is left out."""
+    parts = [f"skipline bench {kind}", *(f"--model {name}" for name in model or ()), f"--turns {turns}"]
+    return " ".join([*parts, *([f"--threads {threads}"] if threads else [])])
 
 
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def _write(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,225 @@
+"""How the cost of training grows with batch, depth, width, side, threads and the size of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from skipline import models
+from skipline.bench.comparison import repeated
+from skipline.bench.curves import Curve, Load, in_rounds, points
+from skipline.bench.dataset_size import SIZES, dataset_curves
+from skipline.bench.limit import measure_limit
+from skipline.bench.own_step import LOSS, OwnStep
+from skipline.data import Progress, silent
+from skipline.machine import available_cores, describe_machine
+from skipline.models.blocks import BasicBlock
+from skipline.models.resnet import ResNet
+from skipline.training.autotune import choose_execution
+from skipline.training.precision import Execution
+
+BATCH, SIDE, CLASSES = 128, 32, 10
+SECONDS = 0.5  # that a measurement takes at least
+MINUTES = 10.0  # of the run that the way to compute is chosen for: too short for a minute of compiling
+MANY = 8  # threads: up to so many every number is measured, above them every doubling
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the curves are measured.
+
+    Attributes:
+        batches: images.
+        depths: layers of the CIFAR networks, 6n + 2.
+        widths: times the width of resnet20.
+        sides: pixels.
+        sizes: training images in a data set.
+    """
+
+    batches: tuple[int, ...] = (32, 64, 128, 256, 512)
+    depths: tuple[int, ...] = (20, 32, 44, 56, 110)
+    widths: tuple[int, ...] = (1, 2, 4)
+    sides: tuple[int, ...] = (16, 24, 32, 48, 64)
+    sizes: tuple[int, ...] = SIZES
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The result: machine, its limit in GFLOP/s, how steps were computed, and a curve for each quantity.
+
+    Attributes:
+        machine: what it ran on.
+        limit: of the machine.
+        execution: format, layout and threads.
+        rows: the curves.
+        notes: sentences on what is missing and why.
+    """
+
+    machine: dict[str, Any]
+    limit: dict[str, Any]
+    execution: str
+    rows: tuple[Curve, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "scale", **asdict(self), "rows": [curve.to_json() for curve in self.rows]}
+
+
+def bench_scale(
+    *, rounds: int = 5, threads: int | None = None, grid: Grid | None = None, progress: Progress = silent
+) -> Scaling:
+    """Images a second of a training step along six axes; every curve is measured in rounds over its points.
+
+    The base is resnet20, batch 128, 32 x 32, all threads; each curve varies one of them. How to compute is chosen once,
+    for the base.
+
+    Args:
+        rounds: that count.
+        threads: to use; None for one a core.
+        grid: where to measure.
+        progress: told about measurements.
+
+    Raises:
+        PeerError: a process that measures a data set ended early.
+    """
+    cores, grid = threads or available_cores(), grid or Grid()
+    limit = measure_limit(cores)
+    before = torch.get_num_threads()
+    try:
+        execution = _execution(cores, progress)
+        gflops = limit.bf16 if execution.bf16 else limit.fp32
+        measure = _Measure(execution, gflops, rounds, progress)
+        curves = (
+            measure.batches(grid.batches),
+            measure.depths(grid.depths),
+            measure.widths(grid.widths),
+            measure.sides(grid.sides),
+            measure.threads(_counts(cores)),
+            *dataset_curves(grid.sizes, execution, gflops, rounds=rounds, progress=progress),
+        )
+    finally:
+        torch.set_num_threads(before)
+    return Scaling(describe_machine(), limit.to_json(), str(execution), curves)
+
+
+class _Measure:
+    """Curves of a training step on one batch that lies in memory."""
+
+    def __init__(self, execution: Execution, gflops: float, rounds: int, progress: Progress) -> None:
+        self._execution, self._gflops = execution, gflops
+        self._rounds, self._progress = rounds, progress
+
+    def batches(self, values: Sequence[int]) -> Curve:
+        """Linear: a step costs as much more as it has more images."""
+        sides = [self._side(_resnet(), batch=value) for value in values]
+        macs = _macs(_resnet(), SIDE)
+        loads = [Load(value, value, value, macs) for value in values]
+        return self._curve(f"batch: resnet20, {SIDE} x {SIDE}", "images a batch", "a step", loads, sides)
+
+    def depths(self, values: Sequence[int]) -> Curve:
+        """Linear in multiply-adds."""
+        networks = [_resnet(depth=value) for value in values]
+        what = f"depth: resnet20 ... {values[-1]}, batch {BATCH}, {SIDE} x {SIDE}"
+        return self._networks(what, "layers", values, networks)
+
+    def widths(self, values: Sequence[int]) -> Curve:
+        """Linear in multiply-adds, which grow with the square of the width."""
+        networks = [_resnet(width=value) for value in values]
+        what = f"width: resnet20 with more channels, batch {BATCH}, {SIDE} x {SIDE}"
+        return self._networks(what, "times the channels", values, networks)
+
+    def sides(self, values: Sequence[int]) -> Curve:
+        """Linear in multiply-adds, which grow with the square of the side."""
+        sides = [self._side(_resnet(), side=value) for value in values]
+        loads = [_load(value, _macs(_resnet(), value)) for value in values]
+        return self._curve(f"side: resnet20, batch {BATCH}", "pixels a side", "an image", loads, sides)
+
+    def threads(self, values: Sequence[int]) -> Curve:
+        """Linear: n threads need an n-th of the time."""
+        sides = [self._side(_resnet(), threads=value) for value in values]
+        macs = _macs(_resnet(), SIDE)
+        loads = [Load(value, 1, 1 / value, macs) for value in values]
+        what = f"threads: resnet20, batch {BATCH}, {SIDE} x {SIDE}"
+        return self._curve(what, "threads", "an image", loads, sides)
+
+    def _networks(self, what: str, axis: str, values: Sequence[int], networks: Sequence[ResNet]) -> Curve:
+        sides = [self._side(network) for network in networks]
+        loads = [_load(x, _macs(network, SIDE)) for x, network in zip(values, networks, strict=True)]
+        return self._curve(what, axis, "an image", loads, sides)
+
+    def _curve(
+        self, what: str, axis: str, unit: str, loads: Sequence[Load], sides: Sequence[Callable[[], float]]
+    ) -> Curve:
+        rates = in_rounds(what.partition(":")[0], sides, rounds=self._rounds, progress=self._progress)
+        return Curve(what, axis, unit, points(loads, rates, self._gflops))
+
+    def _side(
+        self, network: ResNet, *, batch: int = BATCH, side: int = SIDE, threads: int | None = None
+    ) -> Callable[[], float]:
+        execution = replace(self._execution, threads=threads or self._execution.threads)
+        step = OwnStep(network, execution)
+        images, targets = _batch(batch, side)
+
+        def measured() -> float:
+            torch.set_num_threads(execution.threads)
+            return repeated(lambda: step(images, targets), batch, SECONDS)
+
+        return measured
+
+
+def _execution(cores: int, progress: Progress) -> Execution:
+    chosen = choose_execution(
+        _resnet(),
+        *_batch(BATCH, SIDE),
+        LOSS,
+        precision="auto",
+        threads=(cores,),
+        steps=1,
+        minutes=MINUTES,
+        progress=progress,
+    )
+    return replace(
+        chosen, compiled=False
+    )  # a longer run may have chosen it, but every point would be compiled anew
+
+
+def _resnet(*, depth: int = 20, width: int = 1) -> ResNet:
+    """The CIFAR network of so many layers (1512.03385, section 4.2), with so many times the channels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return ResNet(
+            block=BasicBlock,
+            repeats=((depth - 2) // 6,) * 3,
+            widths=(16 * width, 32 * width, 64 * width),
+            stem="3x3",
+            stem_channels=16 * width,
+            shortcut="A",
+            classes=CLASSES,
+        )
+
+
+def _batch(images: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(images, 3, side, side, generator=generator)
+    targets = torch.randint(CLASSES, (images,), generator=generator)
+    return pixels.contiguous(memory_format=torch.channels_last), targets
+
+
+def _macs(network: ResNet, side: int) -> int:
+    return models.cost(network, (3, side, side)).macs
+
+
+def _load(x: int, macs: int) -> Load:
+    return Load(x, 1, macs, macs)
+
+
+def _counts(cores: int) -> tuple[int, ...]:
+    """Numbers of threads to measure: all up to eight, then doublings, and the number of cores itself."""
+    if cores <= MANY:
+        return tuple(range(1, cores + 1))
+    doublings = [1 << power for power in range(cores.bit_length())]
+    return tuple(sorted({*doublings, cores}))

@@ -1,0 +1,91 @@
+"""What `skipline bench` prints: tables that fit 80 columns, with what they share above them."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from skipline.cli.console import out
+
+if TYPE_CHECKING:
+    from skipline.bench import Bench, Curve, Row, Scaling
+
+
+def print_comparison(result: Bench) -> None:
+    """The machine, then a table for each thing that is done, with a line a peer."""
+    _print_machine(result.machine, result.limit)
+    for what, rows in groupby(result.rows, lambda row: row.what):
+        _print_rows(what, list(rows))
+
+
+def print_scaling(result: Scaling) -> None:
+    """The machine, then a table and a sentence for each curve."""
+    _print_machine(result.machine, result.limit)
+    _line(f"computed in {result.execution}")
+    for curve in result.rows:
+        _print_curve(curve)
+
+
+def _print_machine(machine: dict[str, Any], limit: dict[str, Any]) -> None:
+    _line(f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
+    _line(
+        f"limit: a 3x3 convolution on {limit['threads']} threads reaches {limit['fp32']:,.0f} GFLOP/s in fp32, "
+        f"{limit['bf16']:,.0f} in bf16"
+    )
+
+
+def _print_rows(what: str, rows: list[Row]) -> None:
+    _line(f"\n{what} (images/s)")
+    notes = rows[0].notes
+    if "execution" in notes:
+        _line(f"skipline: {notes['execution']}; {notes['share_of_limit']:.0%} of the limit")
+    table = _table(("peer",), ("skipline", "peer's", "ratio", "range"))
+    for row in rows:
+        low, high = row.ratio_range
+        table.add_row(
+            row.peer_name, rate(row.ours), rate(row.peer), f"{row.ratio:.2f}", f"{low:.2f}-{high:.2f}"
+        )
+    out.print(table, soft_wrap=False, markup=False)
+
+
+def _print_curve(curve: Curve) -> None:
+    _line(f"\n{curve.what}")
+    limited = any(point.share_of_limit is not None for point in curve.points)
+    memory = any(point.notes for point in curve.points)
+    columns = [curve.axis, "images/s", "range", *(["of limit"] if limited else []), "cost", "linear"]
+    table = _table((), (*columns, *(["own MiB", "peak MiB"] if memory else [])))
+    for point in curve.points:
+        low, high = point.range
+        cells = [f"{point.x:,}", rate(point.images_per_second), f"{rate(low)}-{rate(high)}"]
+        if limited:
+            cells.append("" if point.share_of_limit is None else f"{point.share_of_limit:.0%}")
+        cells += [f"{point.cost:.2f}", f"{point.linear:.2f}"]
+        if memory:
+            cells += [_mebibytes(point.notes[key]) for key in ("own_memory_bytes", "peak_memory_bytes")]
+        table.add_row(*cells)
+    out.print(table, soft_wrap=False, markup=False)
+    _line(curve.summary)
+
+
+def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _line(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=False)
+
+
+def rate(value: float) -> str:
+    """Images a second, with a decimal where they are few."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _mebibytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 2**20:,.0f}"
