@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 from skipline import api
-from skipline.training.machine import describe_machine
+from skipline.machine import describe_machine
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from statistics import mean
 
-from skipline.training.machine import describe_machine
+from skipline.machine import describe_machine
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Augmentation, Batches, ImageSet, Preprocessing
-from skipline.training.machine import describe_machine
+from skipline.machine import describe_machine
 
 REPETITIONS = 7
 CROP_4 = Augmentation(pad_crop=4, flip="random")

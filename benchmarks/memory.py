@@ -24,9 +24,9 @@ import time
 
 import torch
 
+from skipline.machine import peak_memory_bytes
 from skipline.models import create
 from skipline.training.losses import step_loss
-from skipline.training.machine import peak_memory_bytes
 from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.optimizer import build_optimizer, heads
 from skipline.training.precision import Execution, timed_pass

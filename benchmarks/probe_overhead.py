@@ -33,10 +33,10 @@ import torch
 
 from skipline.data import Batches, open_source
 from skipline.diagnosis.probes import ProbeObserver
+from skipline.machine import describe_machine
 from skipline.models import create
 from skipline.training import Measurement, default_choice, named_recipe
 from skipline.training.loop import Loop
-from skipline.training.machine import describe_machine
 from skipline.training.plan import resolve_preprocessing
 from skipline.training.precision import Execution
 

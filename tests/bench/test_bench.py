@@ -13,8 +13,8 @@ from skipline.bench import limit
 from skipline.bench.comparison import Bench, Row, in_turn, repeated
 from skipline.bench.curves import Curve, Load, points
 from skipline.bench.peer_rows import NONE_FOUND
+from skipline.bench.plain_loop import PlainBatchNorm2d, plain
 from skipline.bench.scaling import Scaling
-from skipline.bench.training import PlainBatchNorm2d, _plain
 from skipline.cli.app import app
 from skipline.cli.bench_tables import print_comparison, print_scaling
 from skipline.errors import InputError, UnknownNameError
@@ -57,10 +57,10 @@ def test_work_is_done_at_least_once_and_again_until_the_time_has_passed() -> Non
 
 def test_the_plain_side_computes_the_same_without_the_kernel() -> None:
     network = models.create("resnet20", classes=10, channels=3, seed=0).train()
-    plain = _plain(network)
-    assert {type(m) for m in plain.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {PlainBatchNorm2d}
+    other = plain(models.create("resnet20", classes=10, channels=3, seed=0).train())
+    assert {type(m) for m in other.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {PlainBatchNorm2d}
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    ours, theirs = network(images.contiguous(memory_format=torch.channels_last)), plain(images)
+    ours, theirs = network(images.contiguous(memory_format=torch.channels_last)), other(images)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 

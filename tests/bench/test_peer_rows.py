@@ -42,7 +42,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_row_for_each_peer_and_a_sentence_for_each_that_failed() -> None:
     rows, missing = rows_against(
-        (Peer("timm", "crashing"), Peer("good", "good"), Peer("Keras", "absent")),
+        (Peer("timm", "peers.crashing"), Peer("good", "peers.good"), Peer("Keras", "peers.absent")),
         Path(sys.executable),
         TASK,
         "a step",
@@ -68,11 +68,11 @@ def test_a_mistake_of_ours_is_not_taken_for_the_peers() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        rows_against((Peer("good", "good"),), Path(sys.executable), TASK, "a step", ours, turns=1)
+        rows_against((Peer("good", "peers.good"),), Path(sys.executable), TASK, "a step", ours, turns=1)
 
 
 def test_without_an_environment_nobody_is_started() -> None:
-    assert rows_against((Peer("good", "good"),), None, TASK, "a step", lambda: 1.0, turns=1) == ([], [])
+    assert rows_against((Peer("good", "peers.good"),), None, TASK, "a step", lambda: 1.0, turns=1) == ([], [])
 
 
 def test_the_environment_is_the_one_given_or_the_one_in_the_working_folder(

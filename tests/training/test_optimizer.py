@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skipline.training.ema import MovingAverage
+from skipline.training.lookahead import Lookahead
 from skipline.training.optimizer import build_optimizer, set_rate
 from skipline.training.recipe import Finetune, Optimizer
 
@@ -32,6 +33,18 @@ def test_the_body_learns_at_its_share_of_the_rate() -> None:
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(net[3].weight)] == pytest.approx(0.2)
     assert rates[id(net[0].weight)] == pytest.approx(0.02)
+
+
+def test_normalisation_biases_learn_faster_and_decay_as_before() -> None:
+    net = network()
+    recipe = Optimizer(lr=0.4, momentum=0, weight_decay=0.01, norm_bias_rate=64)
+    optimizer = build_optimizer(net, recipe, Finetune(), net[3])
+    set_rate(optimizer, 0.2)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    fast, slow = groups[id(net[1].bias)], groups[id(net[0].bias)]
+    assert fast["lr"] == pytest.approx(12.8)
+    assert slow["lr"] == groups[id(net[1].weight)]["lr"] == pytest.approx(0.2)
+    assert fast["lr"] * fast["weight_decay"] == pytest.approx(slow["lr"] * slow["weight_decay"])
 
 
 def test_adam_decays_in_the_gradient_and_adamw_beside_it() -> None:
@@ -71,3 +84,19 @@ def test_the_average_goes_on_from_a_saved_state() -> None:
     one.update(layer)
     other.update(layer)
     assert torch.equal(one.network.weight, other.network.weight)
+
+
+def test_weights_return_to_the_slow_average_every_five_steps_and_at_the_end() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    slow = Lookahead(layer, steps=12)
+    value, average = 0.0, 0.0
+    for step in range(1, 13):
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+        value += 1.0
+        slow.update(layer, step)
+        if step in (5, 10, 12):
+            kept = 0.95**5 * (step / 12) ** 3
+            value = average = kept * average + (1 - kept) * value
+        assert layer.weight.item() == pytest.approx(value, rel=1e-6)

@@ -85,6 +85,7 @@ def _equal(one: object, other: object) -> bool:
 VARIANTS = {
     "one-cycle": [],
     "ema": ["ema=0.95"],
+    "lookahead": ["lookahead=true", "ema=none", "optimizer.norm_bias_rate=8"],
     "mixup": ["augmentation.mixup=0.4", "schedule.kind=cosine"],
     "cutmix": ["augmentation.cutmix=1.0", "augmentation.pad_crop=1"],
     "step": ["schedule.kind=step", "schedule.milestones=[0.5]"],

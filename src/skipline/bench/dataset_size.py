@@ -18,7 +18,7 @@ from PIL import Image
 
 from skipline import models
 from skipline.bench.curves import Curve, Load, in_rounds, points
-from skipline.bench.peer_process import PeerProcess
+from skipline.bench.peer_process import PeerProcess, own_path
 from skipline.data import Progress
 from skipline.storage import skipline_home
 from skipline.training.precision import Execution
@@ -117,5 +117,4 @@ def _environment(home: Path) -> dict[str, str]:
     kernels = skipline_home() / "kernels"
     if kernels.is_dir() and hasattr(os, "symlink"):
         (home / "kernels").symlink_to(kernels, target_is_directory=True)
-    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return {"SKIPLINE_HOME": str(home), "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    return {"SKIPLINE_HOME": str(home), "PYTHONPATH": own_path()}

@@ -30,7 +30,7 @@ from skipline.data import (
     open_source,
     silent,
 )
-from skipline.training.machine import available_cores, describe_machine
+from skipline.machine import available_cores, describe_machine
 
 PHOTOS, WIDTH, HEIGHT = 160, 1_600, 1_200  # 2 megapixels
 STORED, SIDE = 256, 224

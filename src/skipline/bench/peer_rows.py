@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from skipline.bench.comparison import TURN, Row, Side, in_turn
-from skipline.bench.peer_process import PeerProcess
+from skipline.bench.peer_process import PeerProcess, own_path
 from skipline.data import Progress, silent
 from skipline.errors import InputError, PeerError
 
@@ -23,18 +24,29 @@ NONE_FOUND = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A script of `skipline.bench.peers`: who is measured, and the module's name."""
+    """Who is measured.
+
+    Attributes:
+        name: for people, until it introduces itself.
+        module: that is run.
+        own: run by this Python, rather than by that of the peers' environment.
+    """
 
     name: str
     module: str
+    own: bool = False
 
 
+PLAIN_LOOP = Peer("the plain loop", "skipline.bench.plain_loop", own=True)
 TRAINING = (
-    Peer("timm", "timm_training"),
-    Peer("Lightning", "lightning_training"),
-    Peer("Keras", "keras_training"),
+    Peer("timm", "peers.timm_training"),
+    Peer("Lightning", "peers.lightning_training"),
+    Peer("Keras", "peers.keras_training"),
 )
-PREDICTION = (Peer("ONNX Runtime", "onnxruntime_prediction"), Peer("OpenVINO", "openvino_prediction"))
+PREDICTION = (
+    Peer("ONNX Runtime", "peers.onnxruntime_prediction"),
+    Peer("OpenVINO", "peers.openvino_prediction"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,12 +116,12 @@ def rows_against(
     """
     rows: list[Row] = []
     missing: list[str] = []
-    measured = peers if python is not None else ()
+    measured = [peer for peer in peers if peer.own or python is not None]
     for number, peer in enumerate(measured):
         progress(f"peers of {task.network}", number, len(measured))
-        command = [str(python), "-m", f"peers.{peer.module}", *_options(task)]
+        command = [sys.executable if peer.own else str(python), "-m", peer.module, *_options(task)]
         try:
-            with PeerProcess(peer.name, command, _environment(task.threads)) as process:
+            with PeerProcess(peer.name, command, _environment(task.threads, peer.own)) as process:
                 about = dict(process.introduction)
                 name = str(about.pop("name", peer.name))
                 row = in_turn(
@@ -134,9 +146,9 @@ def _options(task: Task) -> list[str]:
     return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, own: bool) -> dict[str, str]:
     return {
-        "PYTHONPATH": str(FOLDER),
+        "PYTHONPATH": own_path() if own else str(FOLDER),
         "OMP_NUM_THREADS": str(threads),
         "CUDA_VISIBLE_DEVICES": "",
         "KERAS_BACKEND": "tensorflow",

@@ -17,7 +17,7 @@ from skipline.bench.limit import measure_limit
 from skipline.bench.peer_rows import NONE_FOUND, PREDICTION, Task, rows_against
 from skipline.bundle.folding import folded
 from skipline.data import Progress, silent
-from skipline.training.machine import available_cores, describe_machine
+from skipline.machine import available_cores, describe_machine
 
 NETWORKS = (("resnet20", 32), ("resnet18", 224))
 LARGE, REPEATS = 64, 3

@@ -16,10 +16,10 @@ from skipline.bench.limit import measure_limit
 from skipline.bench.own_step import LOSS, OwnStep
 from skipline.data import Progress, silent
 from skipline.errors import PeerError
+from skipline.machine import available_cores, describe_machine
 from skipline.models.blocks import BasicBlock
 from skipline.models.resnet import ResNet
 from skipline.training.autotune import choose_execution
-from skipline.training.machine import available_cores, describe_machine
 from skipline.training.precision import Execution
 
 BATCH, SIDE, CLASSES = 128, 32, 10

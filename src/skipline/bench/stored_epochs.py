@@ -19,7 +19,7 @@ from skipline import models
 from skipline.bench.own_step import OwnStep
 from skipline.bench.peers.conversation import Conversation, installed
 from skipline.data import Augmentation, Batches, Preprocessing, channel_statistics, open_source
-from skipline.training.machine import peak_memory_bytes
+from skipline.machine import peak_memory_bytes
 from skipline.training.precision import Execution
 
 BATCH = 128

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from skipline import models
-from skipline.bench.comparison import Bench, Row, in_turn, repeated
+from skipline.bench.comparison import Bench, Row, repeated
 from skipline.bench.limit import Limit, measure_limit
-from skipline.bench.own_step import DECAY, LOSS, MOMENTUM, RATE, OwnStep
-from skipline.bench.peer_rows import NONE_FOUND, TRAINING, Task, rows_against
+from skipline.bench.own_step import LOSS, OwnStep
+from skipline.bench.peer_rows import NONE_FOUND, PLAIN_LOOP, TRAINING, Task, rows_against
 from skipline.data import Progress, silent
+from skipline.machine import available_cores, describe_machine
 from skipline.training.autotune import choose_execution
-from skipline.training.machine import available_cores, describe_machine
 
 MODELS = ("resnet20", "resnet18-small", "lecture-vgg-bn")
 SIDE, CLASSES = 32, 10
 KNOWN_TO_PEERS = ("resnet20", "resnet18-small")
-
-
-class PlainBatchNorm2d(nn.BatchNorm2d):
-    """BN that skipline's kernel does not recognise: what a user's own network would run."""
 
 
 def bench_train(
@@ -40,8 +33,8 @@ def bench_train(
     """Images a second of forward pass, backward pass and SGD step on random images of 32 x 32.
 
     Ours is what a run does: chosen by the autotuner, with the kernels. The first peer is a plain loop on the same
-    network: fp32, NCHW, PyTorch's own batch norm, SGD as torch builds it by default. The others run in processes of
-    their own (`skipline.bench.peers`), on the networks that they have a copy of.
+    network: fp32, NCHW, PyTorch's own batch norm, SGD as torch builds it by default. The others come from
+    `skipline.bench.peers`, with the networks that they have a copy of. Every peer is a process of its own.
 
     Args:
         names: of the catalogue.
@@ -70,7 +63,6 @@ def _rows(
     name: str, batch: int, turns: int, cores: int, limit: Limit, peers: Path | None, progress: Progress
 ) -> tuple[list[Row], list[str]]:
     network = models.create(name, classes=CLASSES, channels=3, seed=0).train()
-    plain = _plain(network)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, 3, SIDE, SIDE, generator=generator)
     targets = torch.randint(CLASSES, (batch,), generator=generator)
@@ -80,46 +72,19 @@ def _rows(
         network, fastest, targets, LOSS, precision="auto", threads=(cores,), steps=10_000
     )
     own = OwnStep(network, execution)
-    theirs = torch.optim.SGD(plain.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
-
-    def plain_step() -> None:
-        theirs.zero_grad()
-        loss = F.cross_entropy(plain(images), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        theirs.step()
-        loss.item()
 
     def ours() -> float:
         return repeated(lambda: own(fastest, targets), batch)
 
     what = f"training step, {name}, batch {batch}, {SIDE} x {SIDE}"
     notes = {"execution": str(execution)}
-    torch.set_num_threads(cores)
-    rows = [
-        in_turn(
-            what,
-            ours,
-            lambda: repeated(plain_step, batch),
-            "plain PyTorch loop (fp32, NCHW)",
-            turns=turns,
-            progress=progress,
-            notes=dict(notes),
-        )
-    ]
     task = Task(name, batch, SIDE, CLASSES, cost.params, cores)
-    known = TRAINING if name in KNOWN_TO_PEERS else ()
-    more, missing = rows_against(known, peers, task, what, ours, turns=turns, notes=notes, progress=progress)
-    rows += more
+    known = TRAINING if peers and name in KNOWN_TO_PEERS else ()
+    rows, missing = rows_against(
+        (PLAIN_LOOP, *known), peers, task, what, ours, turns=turns, notes=notes, progress=progress
+    )
     reachable = limit.bf16 if execution.bf16 else limit.fp32
     for row in rows:
         row.notes["share_of_limit"] = 6 * cost.macs * row.ours / 1e9 / reachable
         row.notes["peer_share_of_limit"] = 6 * cost.macs * row.peer / 1e9 / limit.fp32
     return rows, missing
-
-
-def _plain(network: nn.Module) -> nn.Module:
-    plain = copy.deepcopy(network)
-    for module in plain.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = PlainBatchNorm2d
-    return plain

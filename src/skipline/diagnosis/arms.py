@@ -14,9 +14,9 @@ from skipline.data import Batches
 from skipline.diagnosis.patient import Patient, open_patient
 from skipline.diagnosis.probes.outputs import logits_of, losses_of
 from skipline.diagnosis.treatments import apply, apply_to_recipe
+from skipline.machine import device
 from skipline.models import Network
 from skipline.training import Recipe
-from skipline.training.machine import device
 from skipline.training.optimizer import build_optimizer, heads, set_rate
 from skipline.training.precision import Precision
 from skipline.training.recipe import Finetune

@@ -13,9 +13,9 @@ from skipline.diagnosis.examination import STEPS, examine
 from skipline.diagnosis.patient import open_patient
 from skipline.diagnosis.rules import RULES
 from skipline.diagnosis.zoo import FAULTS, HEALTHY
+from skipline.machine import describe_machine
 from skipline.metrics import wilson_interval
 from skipline.training.jobs import Job, run_jobs
-from skipline.training.machine import describe_machine
 
 SOURCE = "digits"
 SECONDS = 600.0  # a trial is bounded by its steps, so that a busy machine gives the same table

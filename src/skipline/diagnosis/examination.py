@@ -24,7 +24,7 @@ from skipline.diagnosis.probes.outputs import losses_of
 from skipline.diagnosis.probes.reading import Reading
 from skipline.diagnosis.rules.rule import BY_HEART
 from skipline.diagnosis.trial import READ_IMAGES, Trial, overfit_one_batch, run_trial
-from skipline.training.machine import describe_machine, device
+from skipline.machine import describe_machine, device
 from skipline.training.schedule import rate_factor
 
 STEPS = 60

@@ -14,8 +14,8 @@ from skipline.data import Batch, Progress, silent
 from skipline.diagnosis.patient import Patient, first_images
 from skipline.diagnosis.probes.outputs import logits_of, losses_of
 from skipline.diagnosis.probes.reading import Reading
+from skipline.machine import device
 from skipline.models import Network
-from skipline.training.machine import device
 from skipline.training.optimizer import build_optimizer, heads, set_rate
 from skipline.training.recipe import Finetune, Recipe
 

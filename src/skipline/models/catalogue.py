@@ -17,6 +17,7 @@ from skipline.models.blocks import BasicBlock, Bottleneck, PreActivationBasicBlo
 from skipline.models.googlenet import GoogLeNet
 from skipline.models.lecture import PlainLectureNetwork, ResidualLectureNetwork
 from skipline.models.network import Network
+from skipline.models.quick import QuickResNet
 from skipline.models.resnet import ResNet
 from skipline.models.vgg import VGG
 
@@ -128,6 +129,13 @@ ROWS = (
          ResNet, _WIDE | {"repeats": (2,) * 3, "widths": (64, 128, 256)}),
     Spec("wrn-28-10", "wide-resnet", 36_479_194, 5_243_328_768, *_SMALL,
          ResNet, _WIDE | {"repeats": (4,) * 3, "widths": (160, 320, 640)}),
+
+    Spec("quick-resnet8", "quick-resnet", 498_104, 33_066_272, *_SMALL,
+         QuickResNet, {"widths": (32, 128, 128), "shortcut": "A"}),
+    Spec("quick-resnet8-wide", "quick-resnet", 1_161_272, 65_431_840, *_SMALL,
+         QuickResNet, {"widths": (64, 128, 256), "shortcut": "A"}),
+    Spec("quick-resnet8-wider", "quick-resnet", 1_972_792, 118_147_360, *_SMALL,
+         QuickResNet, {"widths": (64, 256, 256), "shortcut": "A"}),
 
     Spec("alexnet", "alexnet", 61_100_840, 714_188_480, *_PHOTO,
          AlexNet, {}),

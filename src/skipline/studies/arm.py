@@ -13,13 +13,13 @@ import torch
 
 from skipline.data import Batches, Dataset, ImageSet, Preprocessing, Progress, silent
 from skipline.errors import NonFiniteLossError
+from skipline.machine import device, peak_memory_bytes
 from skipline.models import Network
 from skipline.storage import write_atomically
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.finishing import measure
 from skipline.training.loop import Loop, LoopEnd
-from skipline.training.machine import device, peak_memory_bytes
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import resolve_preprocessing
 from skipline.training.precision import Execution

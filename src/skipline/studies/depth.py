@@ -11,11 +11,12 @@ from skipline.models.shortcuts import Shortcut
 from skipline.report.panels import LinesPanel, Panel, TablePanel
 from skipline.studies.arm import train_network
 from skipline.studies.evidence import ONE_SEED, Evidence, difference, percent, points
-from skipline.studies.sources import open_small, study_recipe, study_side
+from skipline.studies.sources import depth_sample, open_small, study_recipe, study_side
 from skipline.studies.spread import span
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.studies.variants import check_depth, cifar_network
 from skipline.training.jobs import Job
+from skipline.training.packing import Sample
 
 KINDS: dict[str, Shortcut] = {"residual": "A", "plain": "none"}
 DEPTHS: dict[Budget, tuple[int, ...]] = {"quick": (20, 56), "full": (20, 32, 44, 56, 110)}
@@ -39,6 +40,12 @@ def depths_of(context: Context) -> tuple[int, ...]:
     for depth in chosen:
         check_depth(depth)
     return tuple(sorted(chosen))
+
+
+def sample(context: Context) -> Sample:
+    """The deepest network."""
+    assert context.dataset is not None
+    return depth_sample(context.dataset, max(depths_of(context)))
 
 
 def jobs(context: Context) -> list[Job]:
@@ -351,4 +358,5 @@ STUDY = Study(
     seeds={"quick": (0, 1, 2), "full": (0, 1, 2, 3, 4)},
     jobs=jobs,
     read=read,
+    sample=sample,
 )

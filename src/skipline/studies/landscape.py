@@ -15,6 +15,7 @@ from torch import nn
 
 from skipline import models
 from skipline.errors import InputError
+from skipline.machine import available_cores
 from skipline.storage import write_atomically
 from skipline.studies.arm import train_network
 from skipline.studies.landscape_reading import arms, claims, panels
@@ -23,7 +24,6 @@ from skipline.studies.sources import open_small, study_recipe
 from skipline.studies.study import Context, Outcomes, Study
 from skipline.studies.surface import axis, filter_normalised, loss_of, row
 from skipline.training.jobs import Job
-from skipline.training.machine import available_cores
 
 KINDS = ("plain", "resnet")
 QUICK_DEPTHS = FULL_DEPTHS = (20, 56)

@@ -12,12 +12,13 @@ from typing import Any
 
 from skipline.data import Dataset, Progress, open_source, silent
 from skipline.errors import InputError
+from skipline.machine import describe_machine
 from skipline.storage import write_atomically
 from skipline.studies.catalogue import study_named
 from skipline.studies.folder import Request, StudyFolder
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.training.jobs import run_jobs
-from skipline.training.machine import describe_machine
+from skipline.training.packing import Packing, choose_packing
 from skipline.training.run import Say, quiet
 
 BUDGETS: tuple[Budget, ...] = ("quick", "full")
@@ -80,7 +81,7 @@ def run_study(
         epochs: instead of the budget's.
         depths: instead of the budget's, for studies over depth.
         out: folder; None takes runs/study-NAME.
-        processes: at once; None takes one a core.
+        processes: at once, one thread each; None measures in full studies and takes one a core in quick ones.
         data_root: where downloads are looked for and put.
         progress: shows long work.
         say: told what was decided, as (topic, sentence).
@@ -123,7 +124,18 @@ def run_study(
         say("study", f"{len(jobs)} jobs, {seeds_text}, budget {budget}; in {folder}")
         if study.announce is not None:
             say("time", study.announce(context))
-        results = run_jobs(jobs, folder / "jobs", processes=processes, progress=progress, what=name)
+        packing = _packing(study, context, len(jobs), processes, progress)
+        if packing is not None:
+            say("packing", str(packing))
+            processes = packing.processes
+        results = run_jobs(
+            jobs,
+            folder / "jobs",
+            processes=processes,
+            threads=1 if packing is None else packing.threads,
+            progress=progress,
+            what=name,
+        )
         outcomes = study.read(context, results)
     finally:
         home.add_seconds(time.monotonic() - begun)
@@ -133,6 +145,15 @@ def run_study(
 
     report = write_study_report(folder)
     return StudyResult(name, folder, report, tuple(outcomes.arms), tuple(outcomes.claims), home.seconds)
+
+
+def _packing(
+    study: Study, context: Context, jobs: int, processes: int | None, progress: Progress
+) -> Packing | None:
+    """Measured where it may pay: a quick study's networks are small, and want one thread each without asking."""
+    if processes is not None or study.sample is None or context.budget == "quick":
+        return None
+    return choose_packing(study.sample(context), jobs, progress=progress)
 
 
 @dataclass(frozen=True)

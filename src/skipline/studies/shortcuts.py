@@ -10,11 +10,12 @@ from skipline.models import cost
 from skipline.report.panels import LinesPanel, Panel, TablePanel
 from skipline.studies.arm import train_network
 from skipline.studies.evidence import ONE_SEED, Evidence, difference, percent, points, reverse
-from skipline.studies.sources import open_small, study_recipe, study_side
+from skipline.studies.sources import depth_sample, open_small, study_recipe, study_side
 from skipline.studies.spread import span
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.studies.variants import VARIANTS, build_variant, check_depth
 from skipline.training.jobs import Job
+from skipline.training.packing import Sample
 
 DEPTH: dict[Budget, int] = {"quick": 44, "full": 110}
 EPOCHS: dict[Budget, int] = {"quick": 10, "full": 30}
@@ -50,6 +51,12 @@ def depth_of(context: Context) -> int:
     depth = max(context.depths) if context.depths else DEPTH[context.budget]
     check_depth(depth)
     return depth
+
+
+def sample(context: Context) -> Sample:
+    """One of the networks, which all cost about the same."""
+    assert context.dataset is not None
+    return depth_sample(context.dataset, depth_of(context))
 
 
 def jobs(context: Context) -> list[Job]:
@@ -288,4 +295,5 @@ STUDY = Study(
     seeds={"quick": (0, 1, 2), "full": (0, 1, 2, 3, 4)},
     jobs=jobs,
     read=read,
+    sample=sample,
 )

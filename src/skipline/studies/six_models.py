@@ -20,6 +20,7 @@ from skipline.studies.sources import open_small, study_side
 from skipline.studies.study import Budget, Context, Study
 from skipline.training import Plan, Recipe, changed, named_recipe, resume_run, start_run
 from skipline.training.jobs import Job
+from skipline.training.packing import Sample
 from skipline.training.plan import resolve_preprocessing
 from skipline.training.run import RunResult
 
@@ -28,6 +29,19 @@ EPOCHS: dict[Budget, int] = {"quick": 4, "full": 10}
 LIMIT: dict[Budget, tuple[int | None, int | None]] = {"quick": (1_024, 400), "full": (None, None)}
 BATCH: dict[Budget, int] = {"quick": 32, "full": 128}
 PROBED = 64  # images of the batch that gradients and activations are read on
+
+
+def sample(context: Context) -> Sample:
+    """The largest of the six networks."""
+    assert context.dataset is not None
+    side = study_side(context.dataset, at_least=SMALLEST) or min(context.dataset.train.shape[1:])
+    return Sample(
+        max(MODELS, key=lambda name: models.spec(name).macs),
+        context.dataset.train.shape[0],
+        side,
+        len(context.dataset.classes),
+        BATCH[context.budget],
+    )
 
 
 def jobs(context: Context) -> list[Job]:
@@ -215,4 +229,5 @@ STUDY = Study(
     seeds={"quick": (42,), "full": (42,)},
     jobs=jobs,
     read=read,
+    sample=sample,
 )

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from skipline.data import Augmentation, Dataset, Progress, open_source, silent
 from skipline.studies.arm import subset
+from skipline.training.packing import Sample
 from skipline.training.recipe import Optimizer, Recipe, Schedule
 
 LARGEST = 64  # pixels; the networks of the studies have a 3x3 stem, photographs are decoded to SMALL
 SMALL = 32
+BATCH = 128  # images a step
 TINY = 12  # pixels; below it shifts by four pixels would push the object out
 
 
@@ -28,6 +30,19 @@ def study_side(dataset: Dataset, at_least: int = 1) -> int | None:
     if dataset.photographic or side > LARGEST:
         return max(SMALL, at_least)
     return at_least if side < at_least else None
+
+
+def depth_sample(dataset: Dataset, depth: int) -> Sample:
+    """What a study of networks of some depth computes, for measuring how runs best share the cores.
+
+    Args:
+        dataset: as opened without a wish.
+        depth: in layers; the deepest network of the catalogue that is not deeper stands for it.
+    """
+    deep = max((known for known in (20, 32, 44, 56, 110, 1202) if known <= depth), default=20)
+    channels, height, width = dataset.train.shape
+    side = study_side(dataset) or min(height, width)
+    return Sample(f"resnet{deep}", channels, side, len(dataset.classes), BATCH)
 
 
 def open_small(
@@ -77,7 +92,7 @@ def study_recipe(dataset: Dataset, epochs: int) -> Recipe:
     return Recipe(
         name="study",
         epochs=epochs,
-        batch_size=128,
+        batch_size=BATCH,
         optimizer=Optimizer(kind="sgd", lr=0.05, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="one-cycle", peak_at=0.3),
         augmentation=Augmentation() if signs else Augmentation(pad_crop=4, padding="zeros", flip="random"),

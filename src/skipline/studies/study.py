@@ -11,6 +11,7 @@ from skipline.data import Dataset
 from skipline.metrics import mean_interval
 from skipline.report.panels import Panel
 from skipline.training.jobs import Job
+from skipline.training.packing import Sample
 
 Budget = Literal["quick", "full"]
 Outcome = Literal["holds", "does not hold", "not decided"]
@@ -121,6 +122,8 @@ class Study:
         read: from the context and the jobs' results by key to claims and panels; may write pictures below
             `context.folder`.
         needs_images: whether a source must be opened.
+        sample: what the largest of the runs computes, so that it can be measured how they best share the cores; None
+            takes one thread each without measuring, as the small networks of the quick studies always want it.
         announce: a sentence on how long it will take, measured before the jobs run; None where minutes are usual.
     """
 
@@ -133,6 +136,7 @@ class Study:
     read: Callable[[Context, dict[str, dict[str, Any]]], Outcomes]
     default_source: str = "digits"
     needs_images: bool = True
+    sample: Callable[[Context], Sample] | None = None
     announce: Callable[[Context], str] | None = None
 
 

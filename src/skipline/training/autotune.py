@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from skipline.data import Progress, silent
-from skipline.training.machine import describe_machine
+from skipline.machine.tuning import recall, remember, tuning_key
 from skipline.training.precision import Execution, Forward, Loss, plain, timed_pass
-from skipline.training.tuning_cache import recall, remember
 
 SHARE = 0.05  # of the run's predicted time that choosing may take
 SECONDS = 8.0  # that it may take at most, `torch.compile` aside
@@ -76,8 +75,8 @@ def choose_execution(
     default = Execution(bf16=precision == "bf16", threads=threads[0])
     if images.device.type != "cpu":
         threads = threads[:1]
-    key = _key(network, images, precision, threads)
-    known = recall(key)
+    key = tuning_key(network, images.shape, precision=precision, threads=list(threads))
+    known = _from_json(recall(key))
     if known is not None:
         return replace(known, earlier=True)
     before, random = torch.get_num_threads(), torch.get_rng_state()
@@ -88,7 +87,7 @@ def choose_execution(
         torch.set_num_threads(before)
         torch.set_rng_state(random)
     if chosen.speedup is not None:
-        remember(key, chosen, measurement.seconds())
+        remember(key, asdict(chosen), measurement.seconds())
     return chosen
 
 
@@ -208,24 +207,12 @@ class _Measurement:
         return self._copies[layout]
 
 
-def _key(
-    network: nn.Module, images: torch.Tensor, precision: str, threads: tuple[int, ...]
-) -> dict[str, object]:
-    machine = describe_machine()
-    return {
-        **{name: machine[name] for name in ("cpu", "cores", "gpu", "torch", "skipline", "compiled_kernels")},
-        "network": _fingerprint(network),
-        "images": list(images.shape),
-        "precision": precision,
-        "threads": list(threads),
-    }
-
-
-def _fingerprint(network: nn.Module) -> str:
-    """Of what decides the cost: the modules and the shapes and kinds of the weights, not their values."""
-    weights = [(list(p.shape), p.requires_grad) for p in network.parameters()]
-    digest = hashlib.sha256(f"{network!r} {weights}".encode()).hexdigest()
-    return f"{type(network).__name__} {digest[:16]}"
+def _from_json(remembered: dict[str, Any] | None) -> Execution | None:
+    """None as well for what another version wrote."""
+    try:
+        return None if remembered is None else Execution(**remembered)
+    except TypeError:
+        return None
 
 
 def _has_batch_statistics(network: nn.Module) -> bool:

@@ -12,10 +12,10 @@ import torch
 
 from skipline.bundle import Evaluation, evaluate, logits_of, save_bundle
 from skipline.data import Dataset, ImageSet, Preprocessing, Progress
+from skipline.machine import describe_machine
 from skipline.metrics import cross_entropy, top_k_accuracy
 from skipline.models import Network
 from skipline.training.loop import LoopEnd
-from skipline.training.machine import describe_machine
 from skipline.training.mistakes import save_mistakes
 from skipline.training.observer import Measurement
 from skipline.training.plan import Plan

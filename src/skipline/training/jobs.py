@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from skipline.data import Progress, silent
+from skipline.machine import available_cores
 from skipline.storage import write_atomically
-from skipline.training.machine import available_cores
 
 GRACE = 10.0
 """Seconds that a stopped worker has to save its state: a second signal at once would cost it what it has done since
@@ -56,17 +56,20 @@ def run_jobs(
     folder: Path,
     *,
     processes: int | None = None,
+    threads: int = 1,
     progress: Progress = silent,
     what: str = "jobs",
 ) -> dict[str, dict[str, Any]]:
     """Run jobs, or read what an earlier call with the same jobs has kept.
 
-    Each process computes on one thread: for small networks two processes of one thread do more than one of two.
+    Each process computes on one thread unless told otherwise: for small networks two processes of one thread do more
+    than one of two, and with one thread the results do not depend on how many processes there are.
 
     Args:
         jobs: with different keys; begun in this order, so put the longest first.
         folder: results are kept in it, one KEY.json a job; created where missing.
-        processes: at once; None takes one a core. With 1 the jobs run in this process, on one thread.
+        processes: at once; None takes one a core. With 1 the jobs run in this process.
+        threads: of PyTorch in each.
         progress: shows how many are done.
         what: how to call them there.
 
@@ -86,7 +89,7 @@ def run_jobs(
     if count <= 1:
         for job in open_jobs:
             progress(what, done, len(jobs))
-            results[job.key] = _finish(job, folder, _on_one_thread(job.function, dict(job.arguments)))
+            results[job.key] = _finish(job, folder, _on_threads(threads, job.function, dict(job.arguments)))
             done += 1
     else:
         # Spawned, not forked: a forked process inherits torch's thread pool in a state that can hang.
@@ -95,7 +98,7 @@ def run_jobs(
             count, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
         ) as pool:
             running: dict[Future[dict[str, Any]], Job] = {
-                pool.submit(_in_worker, job.function, dict(job.arguments)): job for job in open_jobs
+                pool.submit(_in_worker, threads, job.function, dict(job.arguments)): job for job in open_jobs
             }
             try:
                 while running:
@@ -144,25 +147,29 @@ def _end_with(parent: int) -> None:
 _stopped = False
 
 
-def _in_worker(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
+def _in_worker(
+    threads: int, function: Callable[..., dict[str, Any]], arguments: dict[str, Any]
+) -> dict[str, Any]:
     """A worker whose job was interrupted or failed begins no other: the pool hands out one ahead for good."""
     global _stopped
     if _stopped:
         raise KeyboardInterrupt
     try:
-        return _on_one_thread(function, arguments)
+        return _on_threads(threads, function, arguments)
     except BaseException:
         _stopped = True
         raise
 
 
-def _on_one_thread(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _on_threads(
+    threads: int, function: Callable[..., dict[str, Any]], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         return function(**arguments)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _kept(job: Job, folder: Path) -> dict[str, Any] | None:

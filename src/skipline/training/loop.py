@@ -17,6 +17,7 @@ from skipline.models import Network
 from skipline.training.checkpoint import random_state, restore_random_state, save_checkpoint
 from skipline.training.ema import MovingAverage
 from skipline.training.interrupt import InterruptRequest
+from skipline.training.lookahead import Lookahead
 from skipline.training.losses import logits_in, training_loss
 from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
 from skipline.training.optimizer import build_optimizer, heads, set_rate
@@ -51,7 +52,7 @@ class Loop:
     states are saved, and so a run that was cut off and resumed ends in the same bits.
 
     Args:
-        network: on its device.
+        network: on its device; parameters that need no gradient now are never learnt.
         batches: the training images.
         recipe: resolved, `precision` aside.
         execution: how to compute; is applied to the network.
@@ -83,6 +84,8 @@ class Loop:
         self.steps = self.steps_per_epoch * recipe.epochs
         self.optimizer = build_optimizer(network, recipe.optimizer, recipe.finetune, self._heads)
         self.ema = MovingAverage(network, recipe.ema) if recipe.ema else None
+        self._lookahead = Lookahead(network, self.steps) if recipe.lookahead else None
+        self._fixed = {id(parameter) for parameter in network.parameters() if not parameter.requires_grad}
         self._warmup = ErrorWarmup(recipe.schedule)
         self.step = 0
         self._seconds = 0.0
@@ -179,6 +182,8 @@ class Loop:
         if self.ema is not None:
             self.ema.update(self.network)
         self.step += 1
+        if self._lookahead is not None:
+            self._lookahead.update(self.network, self.step)
         self._pending.append((self.step, rate, torch.stack(losses).sum(), torch.stack(hits).sum()))
         # The error warm-up decides on the next step's rate: it cannot wait for a late reading.
         if self._device.type == "cpu" or not self._warmup.done or len(self._pending) >= GPU_READ_EVERY:
@@ -253,6 +258,7 @@ class Loop:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state() if self.ema else None,
+            "lookahead": self._lookahead.state() if self._lookahead else None,
             "random": random_state(),
             "warmup": self._warmup.state(),
             "stopping": {"best": self._best, "since": self._epochs_since_best},
@@ -276,6 +282,8 @@ class Loop:
             raise InputError(f"the checkpoint does not fit this network and recipe: {error}") from error
         if self.ema is not None:
             self.ema.restore(state["ema"])
+        if self._lookahead is not None:
+            self._lookahead.restore(state["lookahead"])
         self.step = self._saved = state["step"]
         self._seconds, self._images = state["seconds"], state["images"]
         self._warmup.restore(state["warmup"])
@@ -289,7 +297,8 @@ class Loop:
         frozen = self.recipe.finetune.freeze_body or epoch < self.recipe.finetune.head_epochs
         in_head = {id(parameter) for parameter in self._heads.parameters()}
         for parameter in self.network.parameters():
-            parameter.requires_grad_(not frozen or id(parameter) in in_head)
+            learns = not frozen or id(parameter) in in_head
+            parameter.requires_grad_(learns and id(parameter) not in self._fixed)
         if frozen:
             self.network.eval()
             self._heads.train()

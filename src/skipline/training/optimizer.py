@@ -10,6 +10,8 @@ from torch import nn
 from skipline.models import Network
 from skipline.training.recipe import Finetune, Optimizer
 
+NORMALISATION = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
 
 def build_optimizer(
     network: nn.Module, recipe: Optimizer, finetune: Finetune, head: nn.Module
@@ -51,12 +53,19 @@ def _groups(
     network: nn.Module, recipe: Optimizer, finetune: Finetune, head: nn.Module
 ) -> list[dict[str, Any]]:
     in_head = {id(parameter) for parameter in head.parameters()}
+    shifts = {
+        id(module.bias)
+        for module in network.modules()
+        if isinstance(module, NORMALISATION) and module.bias is not None
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         # One-dimensional parameters are biases and the weights of normalisation layers.
         decays = parameter.ndim > 1 or recipe.decay_norm_and_bias
         decay = recipe.weight_decay if decays else 0.0
         scale = 1.0 if id(parameter) in in_head else finetune.body_rate
+        if id(parameter) in shifts:  # a step's decay is rate times decay, and stays as it was
+            scale, decay = scale * recipe.norm_bias_rate, decay / recipe.norm_bias_rate
         groups.setdefault((decay, scale), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "scale": scale, "lr": recipe.lr}

@@ -9,7 +9,7 @@ from typing import Any
 from skipline import models
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Dataset, Preprocessing, channel_statistics
 from skipline.errors import InputError, RecipeError
-from skipline.training.machine import available_cores
+from skipline.machine import available_cores
 from skipline.training.recipe import Input, Recipe, validated
 from skipline.training.recipe_files import read_tables, to_toml
 from skipline.training.recipes import named_recipe
@@ -120,7 +120,7 @@ def default_choice(dataset: Dataset, weights_at_hand: bool) -> tuple[str, Recipe
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
     if side <= SMALL_SIDE and not dataset.photographic:
-        return "resnet20", named_recipe("fast")
+        return "quick-resnet8", named_recipe("fast")
     return "resnet18", named_recipe("finetune" if weights_at_hand else "photos")
 
 

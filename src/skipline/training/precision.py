@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from skipline.machine import keep_pages
+
 Forward = Callable[[torch.Tensor], Any]
 """A network, or what stands for it in training."""
 
@@ -72,7 +74,7 @@ class Execution:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def apply(self, network: nn.Module) -> Forward:
-        """Lay a network's weights out and set the threads.
+        """Lay a network's weights out, set the threads, and let the process keep its memory (`keep_pages`).
 
         Args:
             network: changed in place, in memory layout only.
@@ -81,6 +83,7 @@ class Execution:
             What to call instead of the network in training.
         """
         torch.set_num_threads(self.threads)
+        keep_pages()
         network.to(memory_format=self.memory_format)
         return torch.compile(network) if self.compiled else network
 

@@ -29,6 +29,8 @@ class Optimizer(_Section):
         beta2: Adam's second decay rate.
         weight_decay: coefficient of the decay.
         decay_norm_and_bias: whether biases and normalisation weights decay as well.
+        norm_bias_rate: learning rate of the biases of normalisation layers as a multiple of the others'; a step's
+            decay stays as it was (Page 2019; Jordan, 2404.00498: 64).
         accumulate: batches whose gradients are averaged before one step.
         clip_norm: largest global gradient norm, or None.
     """
@@ -40,6 +42,7 @@ class Optimizer(_Section):
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     decay_norm_and_bias: bool = True
+    norm_bias_rate: Positive = 1.0
     accumulate: Annotated[int, Field(ge=1)] = 1
     clip_norm: Positive | None = None
 
@@ -136,8 +139,12 @@ class Recipe(_Section):
         label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
         zero_gamma: start the last BN of each residual branch at 0 (Goyal et al. 2017).
         stochastic_depth: drop rate of the last residual branch, growing linearly from 0 (Huang et al. 2016).
+        whiten: set the first convolution to the whitening patterns of the training images and do not learn it, where
+            the network has a layer for it, as quick-resnet8 has; others learn theirs.
         ema: decay per step of an exponential moving average of weights and statistics, used for
             evaluation and the bundle; None for none.
+        lookahead: let the weights return to their own slow average every five steps, more and more of it towards
+            the end (Zhang et al., 1907.08610; the growth is airbench94's).
         early_stopping: stop after this many epochs without a better measurement; needs validation images.
         evaluate_every: epochs between measurements; the last epoch is always measured.
         tta: test-time augmentation reported beside the plain result: "none", "flip" or "flip-shift".
@@ -159,7 +166,9 @@ class Recipe(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     zero_gamma: bool = False
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    whiten: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    lookahead: bool = False
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     tta: Literal["none", "flip", "flip-shift"] = "none"
@@ -168,8 +177,20 @@ class Recipe(_Section):
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
     finetune: Finetune = Finetune()
 
+    @model_validator(mode="after")
+    def _one_average(self) -> Recipe:
+        if self.lookahead and self.ema is not None:
+            raise ValueError("lookahead and ema both average the weights: keep one, leave the other out")
+        if self.whiten and self.finetune.weights is not None:
+            raise ValueError(
+                "whiten would replace the first layer of the weights that finetune.weights brings"
+            )
+        return self
+
     def side(self, epoch: int, epochs: int) -> int | None:
-        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side."""
+        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side, as in the last epoch."""
+        if epoch == epochs - 1:
+            return None
         return next((side for until, side in self.input.sides if epoch / epochs < until), None)
 
 

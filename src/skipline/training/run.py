@@ -15,6 +15,7 @@ from skipline import models
 from skipline.bundle import load_foreign
 from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.errors import InputError
+from skipline.machine import describe_machine, device, peak_memory_bytes
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
@@ -22,7 +23,6 @@ from skipline.training.diary import Diary
 from skipline.training.finishing import finish, measure
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.losses import step_loss
-from skipline.training.machine import describe_machine, device, peak_memory_bytes
 from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
@@ -30,6 +30,7 @@ from skipline.training.precision import Execution
 from skipline.training.pretrained import weights_file
 from skipline.training.recipe import Recipe
 from skipline.training.results import read_evaluation
+from skipline.training.whitening import whiten
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,8 @@ class _Session:
             augmentation=plan.recipe.augmentation,
             seed=plan.seed,
         )
+        if plan.recipe.whiten and whiten(self.network, self.batches):
+            say("first layer", "whitening patterns of the training images, not learnt")
         self.execution = self._choose_execution(plan)
         self.activation_bytes = self._announce_memory(plan)
         chosen: dict[str, Any] = {"precision": self.execution.precision.name}
