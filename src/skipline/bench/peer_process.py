@@ -158,5 +158,5 @@ class PeerProcess:
 
 def own_path() -> str:
     """PYTHONPATH with which a process of this Python imports this very skipline, installed or not."""
-    places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    places = [str(Path(__file__).absolute().parents[2]), os.environ.get("PYTHONPATH", "")]
     return os.pathsep.join(place for place in places if place)
