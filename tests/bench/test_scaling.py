@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from skipline import bench, models
-from skipline.bench import scaling
+from skipline.bench import dataset_size, scaling
 from skipline.bench.dataset_size import write_sources
 from skipline.bench.limit import Limit
 from skipline.bench.scaling import Grid, _counts, _macs, _resnet
@@ -51,11 +52,28 @@ def test_the_smaller_data_sets_are_parts_of_the_larger_and_go_through_the_store(
     assert all(picture.tobytes() in pictures for picture in small.train.images)
 
 
-def test_a_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "SECONDS", 0.0)
     monkeypatch.setattr(scaling, "BATCH", 2)
     monkeypatch.setattr(scaling, "measure_limit", lambda threads: Limit(100.0, 50.0, threads))
     monkeypatch.setattr(scaling, "choose_execution", lambda *a, **k: Execution(threads=1, compiled=True))
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_other_curves_survive_a_process_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        dataset_size, "_command", lambda *a: [sys.executable, "-c", "raise MemoryError('too small')"]
+    )
+    result = bench.bench_scale(rounds=1, threads=1, grid=SMALL)
+    assert len(result.rows) == 5
+    assert result.notes == (
+        "no curve over the size of the data set: the process of 130 images: MemoryError: too small",
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_whole_run() -> None:
     values = bench.bench_scale(rounds=1, threads=1, grid=SMALL).to_json()
     json.dumps(values, allow_nan=False)
     assert set(values) == {"kind", "machine", "limit", "execution", "rows", "notes"}

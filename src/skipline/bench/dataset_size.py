@@ -18,7 +18,7 @@ from PIL import Image
 
 from skipline import models
 from skipline.bench.curves import Curve, Load, in_rounds, points
-from skipline.bench.peer_process import PeerProcess
+from skipline.bench.peer_process import PeerProcess, own_path
 from skipline.data import Progress
 from skipline.storage import skipline_home
 from skipline.training.precision import Execution
@@ -44,6 +44,9 @@ def dataset_curves(
         Both curves count the cost of an epoch. The notes of the first's points hold the process's memory in bytes:
         `peak_memory_bytes` is everything, with the pages of the mapped images, which the system takes back when it
         needs them; `own_memory_bytes` is the largest part that the system cannot, None where it does not tell.
+
+    Raises:
+        PeerError: a process ended early; its name is the size.
     """
     with ExitStack() as opened:
         place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="skipline-bench-")))
@@ -114,5 +117,4 @@ def _environment(home: Path) -> dict[str, str]:
     kernels = skipline_home() / "kernels"
     if kernels.is_dir() and hasattr(os, "symlink"):
         (home / "kernels").symlink_to(kernels, target_is_directory=True)
-    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return {"SKIPLINE_HOME": str(home), "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    return {"SKIPLINE_HOME": str(home), "PYTHONPATH": own_path()}

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -153,3 +154,9 @@ class PeerProcess:
         reader.join(GRACE)  # its grandchildren may still hold the pipe
         if not reader.is_alive():
             self._process.stdout.close()
+
+
+def own_path() -> str:
+    """PYTHONPATH with which a process of this Python imports this very skipline, installed or not."""
+    places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(place for place in places if place)

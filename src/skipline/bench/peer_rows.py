@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skipline.bench.comparison import TURN, Row, Side, in_turn
-from skipline.bench.peer_process import PeerProcess
+from skipline.bench.peer_process import PeerProcess, own_path
 from skipline.data import Progress, silent
 from skipline.errors import InputError, PeerError
 
@@ -121,7 +121,7 @@ def rows_against(
         progress(f"peers of {task.network}", number, len(measured))
         command = [sys.executable if peer.own else str(python), "-m", peer.module, *_options(task)]
         try:
-            with PeerProcess(peer.name, command, _environment(task.threads)) as process:
+            with PeerProcess(peer.name, command, _environment(task.threads, peer.own)) as process:
                 about = dict(process.introduction)
                 name = str(about.pop("name", peer.name))
                 row = in_turn(
@@ -146,9 +146,9 @@ def _options(task: Task) -> list[str]:
     return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, own: bool) -> dict[str, str]:
     return {
-        "PYTHONPATH": str(FOLDER),
+        "PYTHONPATH": own_path() if own else str(FOLDER),
         "OMP_NUM_THREADS": str(threads),
         "CUDA_VISIBLE_DEVICES": "",
         "KERAS_BACKEND": "tensorflow",

@@ -15,6 +15,7 @@ from skipline.bench.dataset_size import SIZES, dataset_curves
 from skipline.bench.limit import measure_limit
 from skipline.bench.own_step import LOSS, OwnStep
 from skipline.data import Progress, silent
+from skipline.errors import PeerError
 from skipline.machine import available_cores, describe_machine
 from skipline.models.blocks import BasicBlock
 from skipline.models.resnet import ResNet
@@ -82,9 +83,6 @@ def bench_scale(
         threads: to use; None for one a core.
         grid: where to measure.
         progress: told about measurements.
-
-    Raises:
-        PeerError: a process that measures a data set ended early.
     """
     cores, grid = threads or available_cores(), grid or Grid()
     limit = measure_limit(cores)
@@ -93,17 +91,21 @@ def bench_scale(
         execution = _execution(cores, progress)
         gflops = limit.bf16 if execution.bf16 else limit.fp32
         measure = _Measure(execution, gflops, rounds, progress)
-        curves = (
+        curves: tuple[Curve, ...] = (
             measure.batches(grid.batches),
             measure.depths(grid.depths),
             measure.widths(grid.widths),
             measure.sides(grid.sides),
             measure.threads(_counts(cores)),
-            *dataset_curves(grid.sizes, execution, gflops, rounds=rounds, progress=progress),
         )
+        notes: tuple[str, ...] = ()
+        try:
+            curves += dataset_curves(grid.sizes, execution, gflops, rounds=rounds, progress=progress)
+        except PeerError as error:
+            notes = (f"no curve over the size of the data set: the process of {error}",)
     finally:
         torch.set_num_threads(before)
-    return Scaling(describe_machine(), limit.to_json(), str(execution), curves)
+    return Scaling(describe_machine(), limit.to_json(), str(execution), curves, notes)
 
 
 class _Measure:

@@ -46,7 +46,7 @@ def main() -> None:
     targets = generator.integers(0, wanted.classes, wanted.batch)
     batches = tf.data.Dataset.from_tensors((images, targets)).repeat()
     conversation.introduce(
-        f"Keras: model.fit, fp32, jit {'on' if network.jit_compile else 'off'} as by default",
+        f"Keras: model.fit, fp32, jit {'on' if network.jit_compile else 'off'}",
         {**installed("keras"), "tensorflow": tf.__version__},
         count_parameters(network),
     )
