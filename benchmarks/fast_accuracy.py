@@ -1,4 +1,4 @@
-"""Accuracy, time and memory of `skipline train SOURCE --model resnet20 --recipe fast`, as whole processes.
+"""Accuracy, time and memory of `skipline train SOURCE --model quick-resnet8 --recipe fast`, as whole processes.
 
 Command   .venv/bin/python benchmarks/fast_accuracy.py ../shared/data/cifar10-jpeg.tar [--seeds 0 1 2]
 Prints    one line a seed (test accuracy without test-time augmentation, whole-process seconds, peak memory),
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--model", default="quick-resnet8")
     parser.add_argument("--recipe", default="fast")
     arguments = parser.parse_args()
     machine = describe_machine()

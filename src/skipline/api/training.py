@@ -138,7 +138,7 @@ def train(
         at_hand = weights is not None or (
             given is None and not twin and _imagenet_at_hand(dataset, model, progress, say)
         )
-        default_model, default_recipe = default_choice(dataset, at_hand)
+        default_model, default_recipe = default_choice(dataset, at_hand, model)
         given = given or _given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
         assert given is not None
         plan = replace(plan, model=model or default_model, recipe=given)

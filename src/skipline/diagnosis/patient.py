@@ -223,7 +223,8 @@ def _recipe(
         base = named_recipe(RECIPE)
     else:
         assert dataset is not None
-        base = default_choice(dataset, weights_at_hand=False)[1]
+        name = found.name if found.kind == "catalogue" else ""
+        base = default_choice(dataset, weights_at_hand=False, model=name)[1]
         if found.kind == "factory" and max(dataset.train.shape[1:]) > TINY_SIDE:
             base = changed(base, ANY_NETWORK)
     return changed(base, [*found.settings, *settings])

@@ -2,7 +2,7 @@
 
 from skipline.models.blocks import Block
 from skipline.models.build import create, twin
-from skipline.models.catalogue import Spec, names, spec
+from skipline.models.catalogue import Spec, family, names, spec
 from skipline.models.cost import Cost, cost
 from skipline.models.layer_cost import LayerCost
 from skipline.models.layouts import akamaster_layout
@@ -22,6 +22,7 @@ __all__ = [
     "akamaster_layout",
     "cost",
     "create",
+    "family",
     "names",
     "spec",
     "twin",

@@ -106,12 +106,15 @@ def wanted_side(plan: Plan) -> int | None:
     return plan.recipe.input.stored or plan.recipe.input.side
 
 
-def default_choice(dataset: Dataset, weights_at_hand: bool) -> tuple[str, Recipe]:
-    """Network and recipe for a user who named none.
+def default_choice(
+    dataset: Dataset, weights_at_hand: bool, model: str | None = None
+) -> tuple[str, Recipe]:
+    """Network and recipe for a user who named none, or only the network.
 
     Args:
         dataset: the source.
         weights_at_hand: whether weights trained on ImageNet can be had for resnet18.
+        model: catalogue name that was chosen, "" for a network that is not in it; None leaves it open.
 
     Returns:
         Catalogue name and recipe.
@@ -120,7 +123,8 @@ def default_choice(dataset: Dataset, weights_at_hand: bool) -> tuple[str, Recipe
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
     if side <= SMALL_SIDE and not dataset.photographic:
-        return "quick-resnet8", named_recipe("fast")
+        quick = model is None or model in {spec.name for spec in models.family("quick-resnet")}
+        return "quick-resnet8", named_recipe("fast" if quick else "small")
     return "resnet18", named_recipe("finetune" if weights_at_hand else "photos")
 
 
