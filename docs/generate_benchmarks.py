@@ -87,8 +87,11 @@ def _provenance(values: Values) -> str:
 def _of_peers(rows: list[Values]) -> str:
     found: dict[str, str] = {}
     for row in rows:
-        found |= row.get("notes", {}).get("peer", {}).get("versions", {})
-    return "; peers: " + ", ".join(f"{name} {version}" for name, version in found.items()) if found else ""
+        versions = row.get("notes", {}).get("peer", {}).get("versions", {})
+        if versions:
+            who = row["peer_name"].partition(":")[0].partition(" (")[0]
+            found[who] = " and ".join(f"{name} {version}" for name, version in versions.items())
+    return "; " + ", ".join(f"{who} with {versions}" for who, versions in found.items()) if found else ""
 
 
 def _load(load: float | None) -> str:

@@ -142,9 +142,9 @@ def test_curves_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     memory = [{"own_memory_bytes": 812 * 2**20, "peak_memory_bytes": 1_900 * 2**20}] * 2
     loads = [Load(2_000, 2_000, 2_000, 40_551_040), Load(32_000, 32_000, 32_000, 40_551_040)]
     curve = Curve(
-        "data set", "training images", "an epoch", points(loads, [[12_340.0], [12_345.0]], 4_000, memory)
+        "data set", "training images", "an epoch", points(loads, [[12_340.0], [12_345.0]], memory)
     )
-    print_scaling(Scaling(MACHINE, LIMIT, "fp32, channels-last, 2 threads", (curve,)))
+    print_scaling(Scaling(MACHINE, LIMIT, "fp32, channels-last, 2 threads", (curve.against(4_000),)))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     row = next(line for line in lines if line.strip().startswith("32,000"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, TypeVar
 
@@ -23,7 +23,8 @@ class Point:
         runs: one rate a round.
         cost: seconds of the curve's unit relative to the first point's, the median over the rounds of their ratios.
         linear: what `cost` would be if it grew as the work does.
-        share_of_limit: of the machine's measured limit, or None where there is no convolution in it.
+        macs: multiply-adds of one image's forward pass, or None where there is no network in it.
+        share_of_limit: of the machine's measured limit, where that is known and there is a network.
         notes: what else was measured.
     """
 
@@ -33,7 +34,8 @@ class Point:
     runs: tuple[float, ...]
     cost: float
     linear: float
-    share_of_limit: float | None
+    macs: int | None
+    share_of_limit: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,6 +54,15 @@ class Curve:
     axis: str
     unit: str
     points: tuple[Point, ...]
+
+    def against(self, gflops: float) -> Curve:
+        """The same with every point's share of a limit in GFLOP/s: 3 passes of 2 operations a multiply-add."""
+        shares = [
+            None if point.macs is None else 6 * point.macs * point.images_per_second / 1e9 / gflops
+            for point in self.points
+        ]
+        pairs = zip(self.points, shares, strict=True)
+        return replace(self, points=tuple(replace(point, share_of_limit=share) for point, share in pairs))
 
     @property
     def times_linear(self) -> float:
@@ -120,7 +131,6 @@ def in_rounds(
 def points(
     loads: Sequence[Load],
     rates: Sequence[Sequence[float]],
-    gflops: float,
     notes: Sequence[dict[str, Any]] | None = None,
 ) -> tuple[Point, ...]:
     """The points of a curve.
@@ -128,7 +138,6 @@ def points(
     Args:
         loads: of the points, ascending in x.
         rates: for every point images a second of every round.
-        gflops: the machine's limit.
         notes: kept with the points.
     """
     first = loads[0]
@@ -137,18 +146,16 @@ def points(
         ratios = [
             (load.images / own) / (first.images / base) for own, base in zip(runs, rates[0], strict=True)
         ]
-        rate = median(runs)
         made.append(
             Point(
                 load.x,
-                rate,
+                median(runs),
                 (min(runs), max(runs)),
                 tuple(runs),
                 median(ratios),
                 load.work / first.work,
-                # Forward, and two products of the same size backward; two operations a multiply-add.
-                None if load.macs is None else 6 * load.macs * rate / 1e9 / gflops,
-                notes[number] if notes else {},
+                load.macs,
+                notes=notes[number] if notes else {},
             )
         )
     return tuple(made)

@@ -29,14 +29,13 @@ NETWORK = "resnet20"
 
 
 def dataset_curves(
-    sizes: Sequence[int], execution: Execution, gflops: float, *, rounds: int, progress: Progress
+    sizes: Sequence[int], execution: Execution, *, rounds: int, progress: Progress
 ) -> tuple[Curve, Curve]:
     """Training from the store, and the augmented batches of an epoch alone.
 
     Args:
         sizes: training images, ascending.
         execution: how steps are computed.
-        gflops: the machine's limit.
         rounds: that count.
         progress: told about measurements.
 
@@ -71,9 +70,9 @@ def dataset_curves(
     axis, unit = "training images", "an epoch"
     return (
         Curve(
-            f"data set: {NETWORK} trained from the store", axis, unit, points(trained, steps, gflops, memory)
+            f"data set: {NETWORK} trained from the store", axis, unit, points(trained, steps, memory)
         ),
-        Curve("data set: augmented batches from the store alone", axis, unit, points(read, batches, gflops)),
+        Curve("data set: augmented batches from the store alone", axis, unit, points(read, batches)),
     )
 
 

@@ -14,7 +14,8 @@ from skipline.bench.peer_process import PeerProcess, own_path
 from skipline.data import Progress, silent
 from skipline.errors import InputError, PeerError
 
-FOLDER = Path(__file__).absolute().parent  # where the package `peers` lies, and nothing that others would import
+# Where the package `peers` lies, and nothing that others would import.
+FOLDER = Path(__file__).absolute().parent
 ENVIRONMENT = Path(".venv-peers")
 NONE_FOUND = (
     "plain PyTorch is the only peer: no .venv-peers in this folder. `make bench` makes it in a checkout; elsewhere "

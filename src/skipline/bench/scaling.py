@@ -89,8 +89,7 @@ def bench_scale(
     before = torch.get_num_threads()
     try:
         execution = _execution(cores, progress)
-        gflops = limit.bf16 if execution.bf16 else limit.fp32
-        measure = _Measure(execution, gflops, rounds, progress)
+        measure = _Measure(execution, rounds, progress)
         curves: tuple[Curve, ...] = (
             measure.batches(grid.batches),
             measure.depths(grid.depths),
@@ -100,20 +99,21 @@ def bench_scale(
         )
         notes: tuple[str, ...] = ()
         try:
-            curves += dataset_curves(grid.sizes, execution, gflops, rounds=rounds, progress=progress)
+            curves += dataset_curves(grid.sizes, execution, rounds=rounds, progress=progress)
         except PeerError as error:
             notes = (f"no curve over the size of the data set: the process of {error}",)
     finally:
         torch.set_num_threads(before)
+    limit = limit.or_better(measure_limit(cores))
+    curves = tuple(curve.against(limit.bf16 if execution.bf16 else limit.fp32) for curve in curves)
     return Scaling(describe_machine(), limit.to_json(), str(execution), curves, notes)
 
 
 class _Measure:
     """Curves of a training step on one batch that lies in memory."""
 
-    def __init__(self, execution: Execution, gflops: float, rounds: int, progress: Progress) -> None:
-        self._execution, self._gflops = execution, gflops
-        self._rounds, self._progress = rounds, progress
+    def __init__(self, execution: Execution, rounds: int, progress: Progress) -> None:
+        self._execution, self._rounds, self._progress = execution, rounds, progress
 
     def batches(self, values: Sequence[int]) -> Curve:
         """Linear: a step costs as much more as it has more images."""
@@ -157,7 +157,7 @@ class _Measure:
         self, what: str, axis: str, unit: str, loads: Sequence[Load], sides: Sequence[Callable[[], float]]
     ) -> Curve:
         rates = in_rounds(what.partition(":")[0], sides, rounds=self._rounds, progress=self._progress)
-        return Curve(what, axis, unit, points(loads, rates, self._gflops))
+        return Curve(what, axis, unit, points(loads, rates))
 
     def _side(
         self, network: ResNet, *, batch: int = BATCH, side: int = SIDE, threads: int | None = None

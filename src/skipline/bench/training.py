@@ -51,16 +51,19 @@ def bench_train(
     notes = [] if peers else [NONE_FOUND]
     try:
         for name in names:
-            found, missing = _rows(name, batch, turns, cores, limit, peers, progress)
+            found, missing = _rows(name, batch, turns, cores, peers, progress)
             rows += found
             notes += missing
     finally:
         torch.set_num_threads(before)
+    limit = limit.or_better(measure_limit(cores))
+    for row in rows:
+        _put_shares(row, limit)
     return Bench("train", describe_machine(), limit.to_json(), tuple(rows), tuple(notes))
 
 
 def _rows(
-    name: str, batch: int, turns: int, cores: int, limit: Limit, peers: Path | None, progress: Progress
+    name: str, batch: int, turns: int, cores: int, peers: Path | None, progress: Progress
 ) -> tuple[list[Row], list[str]]:
     network = models.create(name, classes=CLASSES, channels=3, seed=0).train()
     generator = torch.Generator().manual_seed(0)
@@ -77,14 +80,16 @@ def _rows(
         return repeated(lambda: own(fastest, targets), batch)
 
     what = f"training step, {name}, batch {batch}, {SIDE} x {SIDE}"
-    notes = {"execution": str(execution)}
+    notes = {"execution": str(execution), "bf16": execution.bf16, "macs": cost.macs}
     task = Task(name, batch, SIDE, CLASSES, cost.params, cores)
     known = TRAINING if peers and name in KNOWN_TO_PEERS else ()
-    rows, missing = rows_against(
+    return rows_against(
         (PLAIN_LOOP, *known), peers, task, what, ours, turns=turns, notes=notes, progress=progress
     )
-    reachable = limit.bf16 if execution.bf16 else limit.fp32
-    for row in rows:
-        row.notes["share_of_limit"] = 6 * cost.macs * row.ours / 1e9 / reachable
-        row.notes["peer_share_of_limit"] = 6 * cost.macs * row.peer / 1e9 / limit.fp32
-    return rows, missing
+
+
+def _put_shares(row: Row, limit: Limit) -> None:
+    """Note what share of the limit both sides reach: 3 passes of 2 operations a multiply-add."""
+    gflop = 6 * row.notes["macs"] / 1e9  # of an image
+    row.notes["share_of_limit"] = gflop * row.ours / (limit.bf16 if row.notes["bf16"] else limit.fp32)
+    row.notes["peer_share_of_limit"] = gflop * row.peer / limit.fp32
