@@ -54,7 +54,7 @@ def test_an_unknown_recipe_answers_with_the_nearest() -> None:
 
 def test_set_changes_one_key_and_reads_toml_values() -> None:
     got = changed(
-        named_recipe("fast"),
+        named_recipe("small"),
         [
             "optimizer.lr=0.05",
             "schedule.kind=cosine",
@@ -72,17 +72,17 @@ def test_set_changes_one_key_and_reads_toml_values() -> None:
         3,
     )
     assert got.schedule.milestones == (0.5, 0.9)
-    assert got.optimizer.momentum == named_recipe("fast").optimizer.momentum
+    assert got.optimizer.momentum == named_recipe("small").optimizer.momentum
 
 
 def test_set_none_switches_off() -> None:
-    assert changed(changed(named_recipe("fast"), ["ema=0.9"]), ["ema=none"]).ema is None
+    assert changed(changed(named_recipe("small"), ["ema=0.9"]), ["ema=none"]).ema is None
 
 
 def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(RecipeError) as caught:
         changed(
-            named_recipe("fast"), ["optimizer.lr=-1", "optimizer.lrr=2", "epochs=0", "schedule.kind=zigzag"]
+            named_recipe("small"), ["optimizer.lr=-1", "optimizer.lrr=2", "epochs=0", "schedule.kind=zigzag"]
         )
     message = str(caught.value)
     assert "4 mistakes in --set" in message
@@ -111,19 +111,19 @@ def test_broken_toml_names_line_and_file(tmp_path: Path) -> None:
 
 def test_set_without_equals_says_what_was_expected() -> None:
     with pytest.raises(RecipeError, match="expected key=value, got 'epochs'"):
-        changed(named_recipe("fast"), ["epochs"])
+        changed(named_recipe("small"), ["epochs"])
 
 
 def test_step_schedule_needs_milestones_and_nesterov_needs_sgd() -> None:
     with pytest.raises(RecipeError, match="needs milestones"):
-        changed(named_recipe("fast"), ["schedule.kind=step"])
+        changed(named_recipe("small"), ["schedule.kind=step"])
     with pytest.raises(RecipeError, match="nesterov needs kind = 'sgd'"):
-        changed(named_recipe("fast"), ["optimizer.kind=adam"])
+        changed(named_recipe("small"), ["optimizer.kind=adam"])
 
 
 def test_a_recipe_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        named_recipe("fast").epochs = 3  # type: ignore[misc]
+        named_recipe("small").epochs = 3  # type: ignore[misc]
 
 
 def test_every_key_can_be_set_to_its_own_value() -> None:

@@ -235,7 +235,9 @@ def test_defaults_follow_the_size_of_the_images(digits: Dataset) -> None:
     assert default_choice(digits, weights_at_hand=False)[0] == "resnet20"
     assert default_choice(digits, weights_at_hand=False)[1].name == "tiny"
     small = replace(digits, train=replace(digits.train, images=np.zeros((320, 32, 32, 1), np.uint8)))
-    chosen = {model: default_choice(small, False, model) for model in (None, "quick-resnet8-wide", "resnet20", "")}
+    chosen = {
+        model: default_choice(small, False, model) for model in (None, "quick-resnet8-wide", "resnet20", "")
+    }
     assert chosen[None][0] == "quick-resnet8"
     assert [recipe.name for _, recipe in chosen.values()] == ["fast", "fast", "small", "small"]
     photos = replace(

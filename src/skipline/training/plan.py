@@ -106,9 +106,7 @@ def wanted_side(plan: Plan) -> int | None:
     return plan.recipe.input.stored or plan.recipe.input.side
 
 
-def default_choice(
-    dataset: Dataset, weights_at_hand: bool, model: str | None = None
-) -> tuple[str, Recipe]:
+def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = None) -> tuple[str, Recipe]:
     """Network and recipe for a user who named none, or only the network.
 
     Args:
