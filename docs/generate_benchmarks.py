@@ -117,7 +117,7 @@ def _comparisons(values: Values) -> list[str]:
                 shares = (row["notes"]["share_of_limit"], row["notes"]["peer_share_of_limit"])
                 cells.append(", ".join(f"{100 * share:.0f} %" for share in shares))
             table.append(cells)
-        parts += [f"{title}; {len(rows[0]['runs'])} turns.", _table(table)]
+        parts += [f"{title}; {_count(rows[0]['runs'], 'turn')}.", _table(table)]
     return parts
 
 
@@ -138,7 +138,7 @@ def _curves(values: Values) -> list[str]:
             columns.append(("Peak memory", lambda point: _mebibytes(point["notes"]["peak_memory_bytes"])))
         table = [[name for name, _ in columns], ["---:"] * len(columns)]
         table += [[show(point) for _, show in columns] for point in points]
-        title = f"**{curve['what'][:1].upper()}{curve['what'][1:]}**; {len(points[0]['runs'])} rounds."
+        title = f"**{curve['what'][:1].upper()}{curve['what'][1:]}**; {_count(points[0]['runs'], 'round')}."
         parts += [title, _table(table), curve["summary"] + _memory(points)]
     return parts
 
@@ -169,6 +169,10 @@ def _rate(value: float) -> str:
 
 def _mebibytes(value: int | None) -> str:
     return "-" if value is None else f"{value / 2**20:,.0f} MiB"
+
+
+def _count(runs: list[Any], unit: str) -> str:
+    return f"{len(runs)} {unit}{'' if len(runs) == 1 else 's'}"
 
 
 def _duration(seconds: int) -> str:

@@ -68,7 +68,7 @@ def test_train_in_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where there is no .venv-peers
-    monkeypatch.setattr(autotune, "_can_compile", lambda: False)  # it takes a minute
+    monkeypatch.setattr(autotune, "SECONDS", 0.1)  # too short to choose: a way to compute, or to compile
     options = ["--model", "resnet20", "--turns", "1", "--threads", "1", "--json", "--out", "train.json"]
     app(["bench", "train", *options], standalone_mode=False)
     printed = capsys.readouterr()
@@ -141,9 +141,7 @@ def test_comparisons_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
 def test_curves_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     memory = [{"own_memory_bytes": 812 * 2**20, "peak_memory_bytes": 1_900 * 2**20}] * 2
     loads = [Load(2_000, 2_000, 2_000, 40_551_040), Load(32_000, 32_000, 32_000, 40_551_040)]
-    curve = Curve(
-        "data set", "training images", "an epoch", points(loads, [[12_340.0], [12_345.0]], memory)
-    )
+    curve = Curve("data set", "training images", "an epoch", points(loads, [[12_340.0], [12_345.0]], memory))
     print_scaling(Scaling(MACHINE, LIMIT, "fp32, channels-last, 2 threads", (curve.against(4_000),)))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80

@@ -41,7 +41,6 @@ def test_the_committed_page_is_made_from_the_committed_results(page: Callable[[P
     assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == page(DOCS / "results" / "bench")
 
 
-
 def test_a_comparison(page: Callable[[Path], str], tmp_path: Path) -> None:
     row = {
         "what": "training step, resnet20",
@@ -63,7 +62,8 @@ def test_a_comparison(page: Callable[[Path], str], tmp_path: Path) -> None:
     assert "    skipline bench train --turns 3\n" in text
     assert "Abacus, 2 cores, 4.0 GiB, Linux; limit on 2 threads 100 GFLOP/s in fp32, 50 in bf16." in text
     assert (
-        "Versions: skipline 0.1.0, torch 2.14, torchvision 0.29, python 3.11.7; timm with timm 1.0.31 and torch 2.13." in text
+        "Versions: skipline 0.1.0, torch 2.14, torchvision 0.29, python 3.11.7; timm with timm 1.0.31 and torch 2.13."
+        in text
     )
     assert "Measured 2026-01-02 in 1 min 15 s; before it the machine was busy with 0.0 processes." in text
     assert "**Training step, resnet20**, ours in fp32, 2 threads; 3 turns." in text

@@ -69,9 +69,7 @@ def dataset_curves(
     read = [Load(size, size, size, None) for size in sizes]
     axis, unit = "training images", "an epoch"
     return (
-        Curve(
-            f"data set: {NETWORK} trained from the store", axis, unit, points(trained, steps, memory)
-        ),
+        Curve(f"data set: {NETWORK} trained from the store", axis, unit, points(trained, steps, memory)),
         Curve("data set: augmented batches from the store alone", axis, unit, points(read, batches)),
     )
 

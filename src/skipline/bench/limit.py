@@ -28,7 +28,7 @@ class Limit:
     threads: int
 
     def or_better(self, other: Limit) -> Limit:
-        """The higher of two measurements on as many threads: whatever else runs on the machine only ever slows one down."""
+        """The higher of two measurements on as many threads: what else runs on the machine only slows one down."""
         return Limit(max(self.fp32, other.fp32), max(self.bf16, other.bf16), self.threads)
 
     def to_json(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Scaling:
 
 
 def bench_scale(
-    *, rounds: int = 5, threads: int | None = None, grid: Grid | None = None, progress: Progress = silent
+    *, rounds: int = 3, threads: int | None = None, grid: Grid | None = None, progress: Progress = silent
 ) -> Scaling:
     """Images a second of a training step along six axes; every curve is measured in rounds over its points.
 

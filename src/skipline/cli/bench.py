@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("train", "input", "predict", "scale")
 WITH_PEERS = ("train", "predict")
+DEFAULT_TURNS = {"scale": 3}  # of 23 points
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,9 @@ def bench(
     model: Annotated[
         list[str] | None, typer.Option(help="For train: a catalogue name; may be repeated.")
     ] = None,
-    turns: Annotated[int, typer.Option(help="Measurements of each side, one side after the other.")] = 5,
+    turns: Annotated[
+        int | None, typer.Option(help="Measurements of each side, in turn; default: 5, for scale 3.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Of both sides; default: one a core.")] = None,
     peers: Annotated[
         Path | None,
@@ -52,6 +55,7 @@ def bench(
     """
     if kind not in KINDS:
         raise UnknownNameError("benchmark", kind, KINDS)
+    turns = turns if turns is not None else DEFAULT_TURNS.get(kind, 5)
     if turns < 1:
         raise InputError(f"--turns must be at least 1, got {turns}")
     if model and kind != "train":
