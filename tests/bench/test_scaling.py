@@ -65,7 +65,8 @@ def test_the_other_curves_survive_a_process_that_dies(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         dataset_size, "_command", lambda *a: [sys.executable, "-c", "raise MemoryError('too small')"]
     )
-    result = bench.bench_scale(rounds=1, threads=1, grid=SMALL)
+    grid = Grid(batches=(2,), depths=(8,), widths=(1,), sides=(8,), sizes=(130,))
+    result = bench.bench_scale(rounds=1, threads=1, grid=grid)
     assert len(result.rows) == 5
     assert result.notes == (
         "no curve over the size of the data set: the process of 130 images: MemoryError: too small",
