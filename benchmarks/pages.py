@@ -6,8 +6,8 @@ Each turn is two processes, one after the other: with the environment that switc
 (MALLOC_ARENA_TEST, which changes nothing else here) and without. Prints images a second, the share of system time,
 page faults a step and peak memory: medians over the turns, and the ratio with its range.
 
-Prediction before the first measurement: a step of resnet20 at batch 128 spent 12 % of its processor time in the
-system, so 1.12 times as fast; at batch 512 26 %, so 1.3 times.
+What the share of system time promised: a step of resnet20 at batch 128 spent 12 % of its processor time in the
+system on a busy machine, so 1.12 times as fast; at batch 512 26 %, so 1.3 times.
 """
 
 from __future__ import annotations

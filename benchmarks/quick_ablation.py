@@ -51,7 +51,9 @@ ROWS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 def train(source: str, row: str, seed: int, epochs: int, images: int | None, folder: str) -> dict[str, Any]:
     model, options, settings = ROWS[row]
-    recipe = changed(named_recipe("fast"), [*settings, "precision=fp32", "minutes=none"], epochs=epochs)
+    recipe = changed(
+        named_recipe("fast"), [*settings, "precision=fp32", "minutes=none", "tta=flip-shift"], epochs=epochs
+    )
     plan = Plan(source=source, model=model, options=options, recipe=recipe, seed=seed, threads=1)
     dataset = open_source(source)
     if images is not None:

@@ -36,7 +36,8 @@ SECTIONS = {
     "input": ("Input", "Images a second that would reach a network, against torchvision's ways."),
     "predict": (
         "Prediction",
-        "Ours is what `skipline predict` runs. Runtimes are given the network as ONNX, exported for the batch.",
+        "Ours has BN folded, as `skipline predict` runs 64 images and more. Runtimes are given the network as "
+        "ONNX, exported for the batch.",
     ),
     "scale": (
         "How cost grows",

@@ -167,6 +167,26 @@ def test_bf16_that_overflows_or_has_no_kernel_is_refused(cost: dict[str, float])
         assert not choose_execution(simple(), IMAGES, TARGETS, bad, **arguments).bf16  # type: ignore[arg-type]
 
 
+def test_a_way_that_is_hopeless_on_a_few_images_never_sees_the_batch(
+    cost: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, int] = {}
+    measured = autotune.timed_pass
+
+    def counting(way: Execution, forward: object, images: torch.Tensor, *rest: object) -> tuple[float, float]:
+        seen[way.precision.name] = max(seen.get(way.precision.name, 0), len(images))
+        return measured(way, forward, images, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(autotune, "timed_pass", counting)
+    cost |= {"bf16": 0.05}
+    assert not choose(simple()).bf16
+    assert seen == {"fp32": len(IMAGES), "bf16": autotune.FEWEST}
+    assert choose(simple(), "bf16").bf16, (
+        "where it was asked for, it is the default that others are measured by"
+    )
+    assert seen["bf16"] == len(IMAGES)
+
+
 def test_the_precision_that_is_asked_for_stays_whatever_is_faster(cost: dict[str, float]) -> None:
     cost |= {"fp32": 0.001}
     assert choose(simple(), "bf16").bf16

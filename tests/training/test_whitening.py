@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from skipline import models
+from skipline.api.training import _given_recipe, _weights_setting
 from skipline.bundle import load_bundle
 from skipline.data import Batches, Dataset, Preprocessing, open_source
 from skipline.errors import RecipeError
-from skipline.training import Plan, start_run
+from skipline.training import Plan, named_recipe, start_run
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.recipe import validated
 from skipline.training.whitening import whiten, whitening_patterns
@@ -90,3 +91,10 @@ def test_trained_weights_and_whitening_exclude_each_other() -> None:
         validated({"whiten": True, "finetune": {"weights": "torchvision"}})
     with pytest.raises(RecipeError, match="lookahead and ema both average"):
         validated({"lookahead": True, "ema": 0.9})
+
+
+def test_weights_that_are_brought_keep_their_first_layer_in_a_recipe_that_whitens() -> None:
+    recipe = _given_recipe("fast", _weights_setting("resnet20.th"), epochs=3)
+    assert recipe is not None
+    assert named_recipe("fast").whiten
+    assert (recipe.finetune.weights, recipe.whiten) == ("resnet20.th", False)

@@ -244,7 +244,8 @@ def _given_recipe(
 
 
 def _weights_setting(weights: str | None) -> list[str]:
-    return [] if weights is None else [f"finetune.weights={weights}"]
+    # Weights bring a first layer of their own, whatever the recipe would do with a fresh one.
+    return [] if weights is None else [f"finetune.weights={weights}", "whiten=false"]
 
 
 def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, say: Say) -> bool:

@@ -40,7 +40,10 @@ def study(
         Path | None,
         typer.Option("--out", help="Folder; default: runs/study-NAME. The same command goes on in it."),
     ] = None,
-    processes: Annotated[int | None, typer.Option(help="At once; default: one a core.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="At once, one thread each; default: one a core, in full studies measured."),
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where downloads are looked for and put.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from skipline.models.blocks import Block, PostActivation, conv3x3
 from skipline.models.network import Network
 from skipline.models.norm_act import norm_act
+from skipline.models.resnet import zero_branches
 from skipline.models.shortcuts import Shortcut
 from skipline.models.stochastic_depth import drop_rates
 
@@ -104,8 +105,7 @@ class QuickResNet(Network):
         before = stem
         for number, width in enumerate(widths, start=1):
             made = [
-                QuickBlock(width, width, width, shortcut=shortcut, drop=next(drops), first=index == 0)
-                for index in range(blocks)
+                QuickBlock(width, width, width, shortcut=shortcut, drop=next(drops)) for _ in range(blocks)
             ]
             self.add_module(f"stage{number}", QuickStage(before, width, made))
             before = width
@@ -114,8 +114,8 @@ class QuickResNet(Network):
         for module in self.modules():
             if isinstance(module, QuickStage):
                 _begin_as_identity(module.conv1)
-            elif isinstance(module, Block) and zero_gamma:
-                module.zero_branch()
+        if zero_gamma:
+            zero_branches(self)
 
     @property
     def patch_layer(self) -> nn.Conv2d:

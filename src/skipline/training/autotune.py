@@ -21,6 +21,7 @@ SECONDS = 8.0  # that it may take at most, `torch.compile` aside
 A_PASS = 0.4  # seconds: a slower pass is measured on fewer of the batch's images
 FEWEST = 8  # images
 ROUNDS = 3  # timed passes a candidate, in turn with the others, so that a drift of the machine touches all
+HOPELESS = 4.0  # times the default's pass of a few images: the whole batch is not worth measuring
 MARGIN = 1.1  # how much faster another way must be to replace the default: less is noise on a shared machine
 # A candidate's gradient against that of plain fp32; bf16 (True) rounds, and depth amplifies rounding.
 COSINE = {True: 0.6, False: 0.99}
@@ -127,6 +128,7 @@ class _Measurement:
         base = plain(self._default.threads)
         self._reference = self._gradient(self._default if self._precision == "bf16" else base)
         formats = [replace(self._default, bf16=bf16) for bf16 in (False, True) if self._allowed(bf16)]
+        formats = [way for way in formats if way == self._default or not self._hopeless(way, first)]
         self._progress(STAGE, 0, 4)
         best = self._compare([base, *formats])
         self._progress(STAGE, 1, 4)
@@ -148,6 +150,19 @@ class _Measurement:
 
     def _allowed(self, bf16: bool) -> bool:
         return self._precision in ("auto", "bf16" if bf16 else "fp32")
+
+    def _hopeless(self, way: Execution, first: float) -> bool:
+        """Whether a way is many times slower on a few images, as bf16 is where the processor has to emulate it.
+
+        Args:
+            way: to look at.
+            first: seconds of the default's pass of as few.
+        """
+        try:
+            self._pass(way, FEWEST)
+            return self._pass(way, FEWEST) > HOPELESS * first
+        except RuntimeError:  # what cannot be computed is told by the comparison
+            return False
 
     def _compare(self, candidates: list[Execution]) -> Execution:
         """A warm-up that shows whether they agree, then the rounds; the best of all measured so far."""

@@ -178,7 +178,7 @@ class Recipe(_Section):
     finetune: Finetune = Finetune()
 
     @model_validator(mode="after")
-    def _one_average(self) -> Recipe:
+    def _nothing_undoes_another(self) -> Recipe:
         if self.lookahead and self.ema is not None:
             raise ValueError("lookahead and ema both average the weights: keep one, leave the other out")
         if self.whiten and self.finetune.weights is not None:
