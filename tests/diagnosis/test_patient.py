@@ -211,6 +211,6 @@ def test_without_a_recipe_an_own_network_learns_larger_images_with_adam(module: 
     own = open_patient(f"{module}:deaf", tmp_path / "photos").recipe
     assert (own.optimizer.kind, own.optimizer.lr) == ("adam", 1e-3)
     assert open_patient("resnet20", tmp_path / "photos").recipe.optimizer.kind == "sgd"
-    told = open_patient(f"{module}:deaf", tmp_path / "photos", recipe="fast").recipe
+    told = open_patient(f"{module}:deaf", tmp_path / "photos", recipe="small").recipe
     assert (told.optimizer.kind, told.optimizer.lr) == ("sgd", 0.2)
     assert open_patient(f"{module}:plain", "digits").recipe.optimizer.kind == "sgd"

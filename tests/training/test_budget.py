@@ -23,8 +23,11 @@ def test_a_prediction_counts_small_and_full_epochs_and_measurements() -> None:
     seconds = {24: 1.0, None: 2.0}
     # 8 of 12 epochs begin before 0.66; two measurements of 5 s.
     assert predicted_seconds(recipe, 12, 10, seconds, 5.0) == pytest.approx(8 * 10 + 4 * 20 + 2 * 5)
-    assert predicted_seconds(recipe, 1, 10, seconds, 5.0) == pytest.approx(10 + 5), (
-        "the one epoch begins at 0"
+    assert predicted_seconds(recipe, 1, 10, seconds, 5.0) == pytest.approx(20 + 5), (
+        "the one epoch begins at 0, but the last epoch is at the full side"
+    )
+    assert [recipe.side(epoch, 2) for epoch in range(2)] == [24, None], (
+        "0.5 is before 0.66, but it is the last"
     )
 
 
