@@ -23,6 +23,7 @@ from skipline.errors import InputError, SourceError, UnknownNameError
 
 if TYPE_CHECKING:
     from skipline.bundle import Prediction
+    from skipline.engines import Engine
 
 
 FORMATS = ("table", "json", "csv")
@@ -53,6 +54,9 @@ def predict(
         Path | None, typer.Option("--out", help="Write to a file; .csv and .json choose the format.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images in one forward pass.")] = 64,
+    precision: Annotated[
+        str, typer.Option(help="auto (whichever is faster and agrees with fp32), fp32 or bf16.")
+    ] = "auto",
 ) -> None:
     """Classify images; one that cannot be read gets a row with the reason, and the rest go on.
 
@@ -66,7 +70,9 @@ def predict(
 
     bundle = load_bundle(target)
     with Bars() as bars:
-        predictions = bundle.predict(images, top=top, batch_size=batch_size, progress=bars)
+        predictions = bundle.predict(
+            images, top=top, batch_size=batch_size, precision=precision, told=_tell, progress=bars
+        )
     predictions = [p if p.file is not None else replace(p, file=STDIN) for p in predictions]
     _write(predictions, form, out_file, top)
     failed = sum(p.error is not None for p in predictions)
@@ -74,6 +80,12 @@ def predict(
         log(f"{failed:,} of {len(predictions):,} images could not be read")
     if failed == len(predictions):
         raise typer.Exit(1)
+
+
+def _tell(engine: Engine) -> None:
+    """Only what was measured is worth a line."""
+    if engine.speedup is not None:
+        log(f"computed by {engine}")
 
 
 def _chosen_format(form: str | None, json_output: bool, out_file: Path | None) -> str:
