@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +134,26 @@ def test_the_names_of_engines() -> None:
     assert str(Engine(Way("PyTorch", "bf16", compiled=True), lambda images: images, 1.96)) == (
         "PyTorch bf16, compiled (2.0 x plain PyTorch, measured)"
     )
+
+
+SIGNALLED = """
+import os, signal, threading
+import torch
+from skipline import models
+from skipline.engines import Way
+from skipline.engines.engine import build
+kept = [build(Way("OpenVINO"), models.create("resnet20", channels=3, seed=0).eval(), torch.zeros(2, 3, 16, 16))]
+thread = threading.Thread(target=kept.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda number, frame: print("told"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signals here")
+def test_a_signal_after_an_engine_has_ended_in_another_thread_is_survived() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = [sys.executable, "-c", SIGNALLED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr

@@ -12,6 +12,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -37,7 +38,18 @@ def version() -> str | None:
 
 def knows_bf16() -> bool:
     """Whether OpenVINO computes bf16 on this processor, rather than emulating it."""
-    return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def core() -> Any:
+    """One for the process, and never let go.
+
+    A core gives its thread a stack for signals and takes the memory away when it ends. Where it ends in another thread,
+    as garbage does, the first thread keeps the address, and the next signal, such as that of a child that has ended,
+    kills the process.
+    """
+    return _openvino().Core()
 
 
 def converted(network: nn.Module, images: torch.Tensor) -> Any:
@@ -88,7 +100,7 @@ def compiled(
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": streams,
     }
-    network = openvino.Core().compile_model(fixed, "CPU", settings)
+    network = core().compile_model(fixed, "CPU", settings)
     return _one_by_one(network, size) if streams == 1 else _side_by_side(openvino, network, size, streams)
 
 
