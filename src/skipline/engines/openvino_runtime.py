@@ -37,7 +37,7 @@ def version() -> str | None:
 
 def knows_bf16() -> bool:
     """Whether OpenVINO computes bf16 on this processor, rather than emulating it."""
-    return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def converted(network: nn.Module, images: torch.Tensor) -> Any:
@@ -51,7 +51,7 @@ def converted(network: nn.Module, images: torch.Tensor) -> Any:
         MissingExtraError: OpenVINO is not installed.
         RuntimeError: it cannot convert the network.
     """
-    openvino = _openvino()
+    openvino = library()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -79,7 +79,7 @@ def compiled(
         precision: "fp32" or "bf16" for what is not quantised.
         streams: parts of a batch to be computed side by side.
     """
-    openvino = _openvino()
+    openvino = library()
     size = -(-shape[0] // streams)
     fixed = model.clone()
     fixed.reshape([size, *shape[1:]])
@@ -148,10 +148,15 @@ def _filled(images: torch.Tensor, size: int) -> npt.NDArray[np.float32]:
     return found
 
 
-def _openvino() -> Any:
+def library() -> Any:
+    """The module `openvino`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         with unobserved():
             import openvino
     except ImportError as error:
-        raise MissingExtraError("openvino", "openvino", "computing with OpenVINO") from error
+        raise MissingExtraError("openvino", "openvino", "OpenVINO") from error
     return openvino
