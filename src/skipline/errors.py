@@ -14,6 +14,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
    |- AccuracyDropError       a converted network lost more accuracy than was allowed; nothing is kept of it
+   |- ExportError             a network that another runtime cannot hold, or that answers differently there
    |- NonFiniteLossError      the loss became NaN or infinite
    `- StorageError            the disk is full or not writable; earlier files are intact
 
@@ -113,6 +114,10 @@ class MissingExtraError(RunError):
 
 class AccuracyDropError(RunError):
     """A converted network lost more accuracy than was allowed; names both accuracies and the bound."""
+
+
+class ExportError(RunError):
+    """A network that another runtime cannot hold, or that answers differently there; no file is kept."""
 
 
 class NonFiniteLossError(RunError):

@@ -49,7 +49,7 @@ def core() -> Any:
     as garbage does, the first thread keeps the address, and the next signal, such as that of a child that has ended,
     kills the process.
     """
-    return _openvino().Core()
+    return library().Core()
 
 
 def converted(network: nn.Module, images: torch.Tensor) -> Any:
@@ -63,7 +63,7 @@ def converted(network: nn.Module, images: torch.Tensor) -> Any:
         MissingExtraError: OpenVINO is not installed.
         RuntimeError: it cannot convert the network.
     """
-    openvino = _openvino()
+    openvino = library()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -91,7 +91,7 @@ def compiled(
         precision: "fp32" or "bf16" for what is not quantised.
         streams: parts of a batch to be computed side by side.
     """
-    openvino = _openvino()
+    openvino = library()
     size = -(-shape[0] // streams)
     fixed = model.clone()
     fixed.reshape([size, *shape[1:]])
@@ -160,10 +160,15 @@ def _filled(images: torch.Tensor, size: int) -> npt.NDArray[np.float32]:
     return found
 
 
-def _openvino() -> Any:
+def library() -> Any:
+    """The module `openvino`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         with unobserved():
             import openvino
     except ImportError as error:
-        raise MissingExtraError("openvino", "openvino", "computing with OpenVINO") from error
+        raise MissingExtraError("openvino", "openvino", "OpenVINO") from error
     return openvino

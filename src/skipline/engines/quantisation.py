@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,18 +38,26 @@ def quantised(network: nn.Module, calibration: Sequence[torch.Tensor], *, stream
         raise InputError(
             "expected images to calibrate int8 on, arrived none: give some hundred training images"
         )
-    model = quantised_model(network, calibration)
-    forward = openvino_runtime.compiled(model, calibration[0].shape, precision="fp32", streams=streams)
+    model = openvino_runtime.converted(folded(network, calibration[0][:2]), calibration[0])
+    inputs = [image[None].contiguous().numpy() for batch in calibration for image in batch]
+    graph = quantised_graph(model, inputs)
+    forward = openvino_runtime.compiled(graph, calibration[0].shape, precision="fp32", streams=streams)
     return Engine(Way("OpenVINO", "int8", streams), forward)
 
 
-def quantised_model(network: nn.Module, calibration: Sequence[torch.Tensor]) -> Any:
-    """The `openvino.Model` of `quantised`, with any number of images."""
+def quantised_graph(model: Any, inputs: Sequence[Any]) -> Any:
+    """An `openvino.Model` or an ONNX model with 8-bit weights and activations.
+
+    Args:
+        model: takes any number of images, or one; left untouched.
+        inputs: what it is to be calibrated on, one image each, as its runtime takes it.
+
+    Raises:
+        MissingExtraError: NNCF is not installed.
+    """
     nncf = _nncf()
-    images = [image[None].contiguous().numpy() for batch in calibration for image in batch]
-    model = openvino_runtime.converted(folded(network, calibration[0][:2]), calibration[0])
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - its own bars
-        return nncf.quantize(model, nncf.Dataset(images), subset_size=len(images))
+    with contextlib.redirect_stdout(io.StringIO()):  # its own bars
+        return nncf.quantize(model, nncf.Dataset(list(inputs)), subset_size=len(inputs))
 
 
 def _nncf() -> Any:
