@@ -72,9 +72,7 @@ def main() -> None:
                 )
 
 
-def run(
-    dataset: Dataset, recipe: str, settings: list[str], folder: Path, seed: int
-) -> tuple[float, float]:
+def run(dataset: Dataset, recipe: str, settings: list[str], folder: Path, seed: int) -> tuple[float, float]:
     """Test accuracy and seconds of one run."""
     plan = Plan("benchmark", "resnet20", changed(named_recipe(recipe), settings), seed=seed)
     result = start_run(plan, folder, dataset)

@@ -1,6 +1,7 @@
 """What each part of recipe `fast` is worth for a residual network: the recipe, and the recipe without one part.
 
     .venv/bin/python benchmarks/quick_ablation.py cifar10-jpeg.tar --epochs 3 --seeds 0 --out runs/quick-ablation
+        [--precision bf16, for processors that compute in it]
 
 One run a row and seed, one thread each, over the cores; a run that is done is kept in --out, so the same command goes
 on where it was cut off. Accuracies do not depend on how busy the machine is; the processor time a run takes is printed
@@ -49,10 +50,14 @@ ROWS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 }
 
 
-def train(source: str, row: str, seed: int, epochs: int, images: int | None, folder: str) -> dict[str, Any]:
+def train(
+    source: str, row: str, seed: int, epochs: int, images: int | None, precision: str, folder: str
+) -> dict[str, Any]:
     model, options, settings = ROWS[row]
     recipe = changed(
-        named_recipe("fast"), [*settings, "precision=fp32", "minutes=none", "tta=flip-shift"], epochs=epochs
+        named_recipe("fast"),
+        [*settings, f"precision={precision}", "minutes=none", "tta=flip-shift"],
+        epochs=epochs,
     )
     plan = Plan(source=source, model=model, options=options, recipe=recipe, seed=seed, threads=1)
     dataset = open_source(source)
@@ -75,6 +80,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--images", type=int, help="at most so many, for a quick look")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--out", type=Path, default=Path("runs/quick-ablation"))
     given = parser.parse_args()
     source = str(Path(given.source).resolve()) if Path(given.source).exists() else given.source
@@ -82,7 +88,12 @@ def main() -> None:
     for seed in given.seeds:
         for number, row in enumerate(ROWS):
             key = f"row{number}-seed{seed}"
-            shared = {"source": source, "epochs": given.epochs, "images": given.images}
+            shared = {
+                "source": source,
+                "epochs": given.epochs,
+                "images": given.images,
+                "precision": given.precision,
+            }
             folder = str((given.out / "runs" / key).resolve())
             jobs.append(Job(key, train, {**shared, "row": row, "seed": seed, "folder": folder}))
     results = run_jobs(jobs, given.out / "jobs")
@@ -96,7 +107,7 @@ def main() -> None:
         print(
             f"{row:60s} test {last['test']:6.1%}  six views {last['tta']:6.1%}  {last['cpu_seconds']:5.0f} s"
         )
-    values = {"epochs": given.epochs, "seeds": given.seeds, "rows": table}
+    values = {"epochs": given.epochs, "precision": given.precision, "seeds": given.seeds, "rows": table}
     (given.out / "ablation.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 

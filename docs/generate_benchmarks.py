@@ -36,8 +36,9 @@ SECTIONS = {
     "input": ("Input", "Images a second that would reach a network, against torchvision's ways."),
     "predict": (
         "Prediction",
-        "Ours has BN folded, as `skipline predict` runs 64 images and more. Runtimes are given the network as "
-        "ONNX, exported for the batch.",
+        "Ours is computed as `skipline predict` computes many images: by whichever of PyTorch and OpenVINO, fp32 and "
+        "bf16, is the fastest and agrees with plain fp32, chosen by measurement. Runtimes are given the network as "
+        "ONNX, exported for the batch, and their own defaults.",
     ),
     "scale": (
         "How cost grows",
@@ -107,6 +108,8 @@ def _comparisons(values: Values) -> list[str]:
         title = f"**{what[:1].upper()}{what[1:]}**"
         if "execution" in notes:
             title += f", ours in {notes['execution']}"
+        if "engine" in notes:
+            title += f", ours by {notes['engine']}"
         limited = "share_of_limit" in notes
         heads = ["Peer", "skipline", "Peer's", "Ratio", *(["Of the limit: ours, peer's"] if limited else [])]
         table = [heads, ["---", *["---:"] * (len(heads) - 1)]]

@@ -13,6 +13,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
+   |- AccuracyDropError       a converted network lost more accuracy than was allowed; nothing is kept of it
    |- NonFiniteLossError      the loss became NaN or infinite
    `- StorageError            the disk is full or not writable; earlier files are intact
 
@@ -108,6 +109,10 @@ class MissingExtraError(RunError):
         super().__init__(
             f"{purpose} needs {package}, which is not installed: pip install 'skipline[{extra}]'"
         )
+
+
+class AccuracyDropError(RunError):
+    """A converted network lost more accuracy than was allowed; names both accuracies and the bound."""
 
 
 class NonFiniteLossError(RunError):

@@ -90,13 +90,14 @@ def test_train_in_json(
     assert row["notes"]["share_of_limit"] == pytest.approx(share / values["limit"][format_used])
 
 
-def test_predict_folds_and_agrees() -> None:
+def test_predict_chooses_an_engine_that_agrees() -> None:
     result = bench.bench_predict([("resnet20", 32)], turns=1, threads=1)
     assert [row.what for row in result.rows] == [
         "prediction, resnet20, batch 64, 32 x 32",
         "prediction, resnet20, batch 1, 32 x 32",
     ]
-    assert all(row.notes["largest_difference"] < 1e-3 for row in result.rows)
+    assert all(row.notes["largest_difference"] < 0.1 for row in result.rows)  # bf16 may be chosen
+    assert all("PyTorch" in row.notes["engine"] or "OpenVINO" in row.notes["engine"] for row in result.rows)
 
 
 def test_input_has_a_row_for_the_cache_and_two_for_photos() -> None:

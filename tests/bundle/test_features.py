@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundle_examples import PREPROCESSING, random_images
+from bundle_examples import PLAIN, PREPROCESSING, TopLeftPixel, random_images
 from PIL import Image
 
 from skipline.bundle import Bundle, FeatureBatch, check_feature_file, feature_batches, write_features
@@ -171,6 +171,12 @@ def test_no_more_than_a_few_batches_wait(bundle: Bundle, photos: Path) -> None:
 def test_a_file_that_could_not_be_written_is_refused_at_once(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_feature_file(tmp_path / name)
+
+
+def test_a_network_that_names_no_classifier_is_refused() -> None:
+    unnamed = Bundle("x", TopLeftPixel(), ("a", "b", "c"), PLAIN)
+    with pytest.raises(InputError, match="this network names none of its layers so"):
+        unnamed.features(random_images(1, side=4))
 
 
 def test_batches_of_no_image_are_refused(bundle: Bundle) -> None:

@@ -27,7 +27,9 @@ def skipline(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle and photos/ with two images and one that is none."""
     preprocessing = Preprocessing(3, 16, 16, (0.5,) * 3, (0.25,) * 3)
-    save_bundle(tmp_path / "b", create("resnet20", classes=3, seed=1), ("cat", "dog", "owl"), preprocessing, {}, {})
+    save_bundle(
+        tmp_path / "b", create("resnet20", classes=3, seed=1), ("cat", "dog", "owl"), preprocessing, {}, {}
+    )
     (tmp_path / "photos").mkdir()
     for seed, name in enumerate(("a.png", "c.png")):
         pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
@@ -44,7 +46,9 @@ def test_embeddings_and_predictions_of_one_pass(
     printed = capsys.readouterr()
     answer = json.loads(printed.out)
     assert answer["features"] == {"file": "f.npy", "rows": 2, "dimensions": 64}
-    assert answer["predictions"] == [p.to_json() for p in load_bundle("b").predict(Path("photos"), top=3, batch_size=1)]
+    assert answer["predictions"] == [
+        p.to_json() for p in load_bundle("b").predict(Path("photos"), top=3, batch_size=1)
+    ]
     assert answer["predictions"][1]["error"] == "not an image but a web page saved under this name"
     assert "2 features of 64 numbers written to f.npy, their file names to f.npy.json" in printed.err
     assert "1 of 3 images could not be read" in printed.err
@@ -53,7 +57,9 @@ def test_embeddings_and_predictions_of_one_pass(
     assert json.loads(Path("f.npy.json").read_text())["files"] == ["photos/a.png", "photos/c.png"]
 
 
-def test_a_table_beside_the_printed_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_beside_the_printed_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert skipline("predict", "b", "photos/a.png", "--features", "f.parquet", monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr()

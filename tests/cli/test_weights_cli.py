@@ -70,7 +70,8 @@ def test_a_bundle_chooses_network_options_and_preprocessing(
     assert json.loads(printed.out)["run"] == str(out)
     assert "new head (fc.weight, fc.bias) instead of the file's for 3 classes" in printed.err
     assert (
-        "32 of 36 pixels, mean 0.1, 0.2, 0.3, deviation 0.4, 0.5, 0.6, as the weights were trained" in printed.err
+        "32 of 36 pixels, mean 0.1, 0.2, 0.3, deviation 0.4, 0.5, 0.6, as the weights were trained"
+        in printed.err
     )
     recipe = tomlkit.parse((out / "recipe.toml").read_text()).unwrap()
     assert recipe["finetune"]["weights"] == str(weights), "an absolute path, which resuming elsewhere finds"
@@ -101,7 +102,11 @@ def test_a_bare_file_chooses_its_network(
 
 
 def test_another_network_than_the_files_is_one_line_and_leaves_nothing(
-    photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "run"
     command = ["train", "photos", "--weights", "old", "--model", "resnet32", "--out", str(out), *QUICK]

@@ -13,7 +13,16 @@ import torch
 from skipline.bundle import load_bundle
 from skipline.data import Dataset, ImageSet
 from skipline.errors import InputError
-from skipline.training import Observer, Plan, RunStart, StepRecord, changed, named_recipe, resume_run, start_run
+from skipline.training import (
+    Observer,
+    Plan,
+    RunStart,
+    StepRecord,
+    changed,
+    named_recipe,
+    resume_run,
+    start_run,
+)
 
 Said = list[tuple[str, str]]
 
@@ -63,9 +72,7 @@ def of_classes(images: ImageSet, wanted: range, each: int | None = None) -> Imag
 
 
 def digits_of(digits: Dataset, wanted: range, each: int | None = None) -> Dataset:
-    return replace(
-        digits, train=of_classes(digits.train, wanted, each), test=of_classes(digits.test, wanted)
-    )
+    return replace(digits, train=of_classes(digits.train, wanted, each), test=of_classes(digits.test, wanted))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +102,7 @@ def test_twenty_images_a_class_are_enough(
     assert result.test.top1 >= 0.85, "chance is 0.2"
     assert result.epochs == 67, "3 steps an epoch: 200 steps"
     words = dict(said)
-    assert words["epochs"].startswith("67 instead of 12, as 100 images make 3 of the 200 steps")
+    assert words["epochs"].startswith("67 instead of 12, as one makes 3 steps of 32 images")
     assert "new head (fc.weight, fc.bias)" in words["weights"], "as many classes, but other ones"
     assert words["input"].endswith("as the weights were trained")
     assert load_bundle(run_folder).preprocessing == load_bundle(first_five).preprocessing
@@ -106,7 +113,12 @@ def test_first_the_head_then_the_body_at_its_rate(
     first_five: Path, digits: Dataset, plan: Callable[..., Plan], run_folder: Path
 ) -> None:
     watching = Weights()
-    settings = [f"finetune.weights={first_five}", "finetune.head_epochs=1", "finetune.body_rate=0.1", "ema=none"]
+    settings = [
+        f"finetune.weights={first_five}",
+        "finetune.head_epochs=1",
+        "finetune.body_rate=0.1",
+        "ema=none",
+    ]
     few = digits_of(digits, range(5, 10), each=20)
     start_run(plan(*settings, "batch_size=50", "epochs=2"), run_folder, few, observers=[watching])
     head = {"fc.weight", "fc.bias"}
@@ -194,7 +206,9 @@ def test_rgb_images_for_weights_of_grey_ones(
         test=replace(few.test, images=few.test.images.repeat(3, axis=3)),
     )
     said: Said = []
-    wanted = plan(f"finetune.weights={first_five}", "finetune.freeze_body=true", "epochs=1", "optimizer.lr=1e-6")
+    wanted = plan(
+        f"finetune.weights={first_five}", "finetune.freeze_body=true", "epochs=1", "optimizer.lr=1e-6"
+    )
     result = start_run(wanted, run_folder, rgb, say=lambda *line: said.append(line))
     assert dict(said)["weights"].endswith("first convolution: repeat and rescale (1 -> 3 channels)")
     assert result.test is not None

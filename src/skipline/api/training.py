@@ -328,4 +328,5 @@ def _run_json(run: RunResult) -> dict[str, Any]:
         "images_per_second": round(run.images_per_second, 1),
         "train": None if run.train is None else vars(run.train),
         "test": None if run.test is None else vars(run.test),
+        "augmented": None if run.augmented is None else vars(run.augmented),
     }

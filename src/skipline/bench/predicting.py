@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
 
 from skipline import models
-from skipline.bench.comparison import Bench, Row, in_turn
+from skipline.bench.comparison import Bench, Row, in_turn, repeated
 from skipline.bench.limit import measure_limit
 from skipline.bench.peer_rows import NONE_FOUND, PREDICTION, Task, rows_against
-from skipline.bundle.folding import folded
 from skipline.data import Progress, silent
+from skipline.engines import Forward, choose_engine
+from skipline.engines.engine import plain
 from skipline.machine import available_cores, describe_machine
 
 NETWORKS = (("resnet20", 32), ("resnet18", 224))
-LARGE, REPEATS = 64, 3
+LARGE = 64
 
 
 def bench_predict(
@@ -31,7 +28,7 @@ def bench_predict(
     peers: Path | None = None,
     progress: Progress = silent,
 ) -> Bench:
-    """Images a second at a batch of 64 and one at a time, with BN folded, as it is for 64 images and more.
+    """Images a second at a batch of 64 and one at a time, computed in the way that is chosen for many images.
 
     Args:
         networks: catalogue name and side in pixels.
@@ -61,39 +58,31 @@ def _rows(
     name: str, side: int, batch: int, turns: int, peers: Path | None, progress: Progress
 ) -> tuple[list[Row], list[str]]:
     network = models.create(name, channels=3, seed=0).eval()
-    plain = copy.deepcopy(network)
     images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0))
-    own = folded(network.to(memory_format=torch.channels_last), images[:2])
-    fastest = images.contiguous(memory_format=torch.channels_last)
-    repeats = REPEATS if batch > 1 else 10 * REPEATS
+    engine, as_it_is = choose_engine(network, images, progress=progress), plain(network)
     what = f"prediction, {name}, batch {batch}, {side} x {side}"
 
     def ours() -> float:
-        return _rate(own, fastest, repeats)
+        return repeated(lambda: engine(images), batch)
 
     row = in_turn(
         what,
         ours,
-        lambda: _rate(plain, images, repeats),
+        lambda: repeated(lambda: as_it_is(images), batch),
         "plain PyTorch (fp32, NCHW, no_grad)",
         turns=turns,
         progress=progress,
-        notes={"largest_difference": _difference(own, plain, images)},
+        notes={"engine": str(engine.way), "largest_difference": _difference(engine, as_it_is, images)},
     )
-    params = sum(p.numel() for p in plain.parameters())
+    params = sum(p.numel() for p in network.parameters())
     task = Task(name, batch, side, network.classes, params, torch.get_num_threads())
-    more, missing = rows_against(PREDICTION, peers, task, what, ours, turns=turns, progress=progress)
+    notes = {"engine": str(engine.way)}
+    more, missing = rows_against(
+        PREDICTION, peers, task, what, ours, turns=turns, notes=notes, progress=progress
+    )
     return [row, *more], missing
 
 
-def _rate(network: nn.Module, images: torch.Tensor, repeats: int) -> float:
-    start = time.perf_counter()
-    with torch.no_grad():
-        for _ in range(repeats):
-            network(images)
-    return len(images) * repeats / (time.perf_counter() - start)
-
-
-def _difference(one: nn.Module, other: nn.Module, images: torch.Tensor) -> float:
-    with torch.no_grad():
-        return float(np.abs((one(images) - other(images)).numpy()).max())
+def _difference(one: Forward, other: Forward, images: torch.Tensor) -> float:
+    """Of the logits."""
+    return float((one(images) - other(images)).abs().max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ from torch import nn
 
 from skipline.bundle.features import Features, feature_batches, gather
 from skipline.bundle.inputs import ImageInput
+from skipline.bundle.int8 import Int8, quantised_and_checked
 from skipline.bundle.prediction import Prediction, predict
-from skipline.data import Preprocessing, Progress, silent
+from skipline.data import ImageSet, Preprocessing, Progress, silent
+from skipline.engines import Engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +42,24 @@ class Bundle:
         images: ImageInput | Sequence[ImageInput],
         top: int = 5,
         batch_size: int = 64,
+        precision: str = "auto",
+        engine: Engine | None = None,
+        told: Callable[[Engine], None] = lambda engine: None,
         progress: Progress = silent,
     ) -> list[Prediction]:
         """Classify images, prepared exactly as at training.
+
+        Where more than a few seconds of work are ahead, the fastest way to compute is chosen by measurement on the
+        first batch, among those whose probabilities agree with plain fp32: see `choose_engine`.
 
         Args:
             images: a file, a folder of images (with its sub-folders), an encoded image as bytes, a PIL image,
                 a uint8 array (H, W), (H, W, C) or (N, H, W, C) on 0-255, or a sequence of any of these.
             top: how many of the most probable classes to name, at least 1.
             batch_size: images in one forward pass, at least 1.
+            precision: "auto" for whichever format is faster, "fp32" or "bf16".
+            engine: made before, such as that of `quantised`; None to choose one.
+            told: called with the engine that was chosen.
             progress: told how many images are done.
 
         Returns:
@@ -60,7 +71,57 @@ class Bundle:
             SourceError: a folder without any image.
             InputError: an array that is not uint8 or has no image's shape, or an object of another type.
         """
-        return predict(self.network, self.classes, self.preprocessing, images, top, batch_size, progress)
+        return predict(
+            self.network,
+            self.classes,
+            self.preprocessing,
+            images,
+            top,
+            batch_size,
+            precision,
+            engine,
+            told,
+            progress,
+        )
+
+    def quantised(
+        self,
+        calibration: ImageSet,
+        test: ImageSet,
+        *,
+        max_drop: float = 0.01,
+        calibration_images: int = 300,
+        batch_size: int = 64,
+        progress: Progress = silent,
+    ) -> Int8:
+        """The network in 8-bit integers, if it stays as accurate.
+
+        Args:
+            calibration: training images, stored as `preprocessing` says, which set the ranges of the activations.
+            test: other images, with the same classes in the same order, on which both networks are evaluated.
+            max_drop: how much test accuracy may fall, 0-1.
+            calibration_images: how many of the training images are used, evenly spaced.
+            batch_size: images in one forward pass later on.
+            progress: told about the evaluations.
+
+        Returns:
+            An engine for `predict`, and what was measured.
+
+        Raises:
+            AccuracyDropError: accuracy fell by more than `max_drop`.
+            InputError: no images, or `max_drop` out of its range.
+            MissingExtraError: OpenVINO or NNCF is not installed.
+        """
+        return quantised_and_checked(
+            self.network,
+            self.preprocessing,
+            calibration,
+            test,
+            max_drop=max_drop,
+            calibration_images=calibration_images,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     def features(
         self,

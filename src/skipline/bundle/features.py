@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from skipline import metrics
-from skipline.bundle.folding import folded
 from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.bundle.prediction import Prediction, answer_of, decode_item
 from skipline.data import Preprocessing, Progress
+from skipline.engines import worth_folding
 from skipline.errors import CorruptImageError, InputError
 
-FOLDING_PAYS = 64  # images
 NOT_FINITE = "the network's features are not finite: its weights are damaged"
 
 
@@ -58,7 +57,8 @@ class FeatureBatch:
 
     def predictions(self, classes: Sequence[str], top: int) -> list[Prediction]:
         """What the network says of these images, unreadable ones included, in the order in which they were given."""
-        pairs = zip(self.items, metrics.softmax(self.logits), strict=True)
+        probabilities = metrics.softmax(self.logits) if self.items else ()
+        pairs = zip(self.items, probabilities, strict=True)
         answers = [answer_of(item, row, classes, top) for item, row in pairs]
         return sorted([*answers, *self.unreadable], key=lambda answer: answer.index)
 
@@ -107,11 +107,9 @@ def feature_batches(
             return str(error).removeprefix(f"{item.name}: ")
 
     with evaluating(network) as (running, place):
-        if len(items) >= FOLDING_PAYS:
-            shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
-            noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-            running = folded(running, noise.to(place))
-        with _watched(running) as forward:
+        shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(place)
+        with _watched(worth_folding(running, len(items), noise)) as forward:
             read: list[tuple[Item, npt.NDArray[np.uint8]]] = []
             unreadable: list[Prediction] = []
 
@@ -141,7 +139,10 @@ Forward = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 @contextmanager
 def _watched(network: nn.Module) -> Iterator[Forward]:
     """Run a network and keep what reaches its main classifier."""
-    classifier = network.get_submodule(network.classifiers[0])  # type: ignore[index]
+    names: tuple[str, ...] = getattr(network, "classifiers", ())
+    if not names:
+        raise InputError("features are the input of the classifier, and this network names none of its layers so")
+    classifier = network.get_submodule(names[0])
     seen: list[torch.Tensor] = []
     handle = classifier.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
 

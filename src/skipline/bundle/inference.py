@@ -13,15 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skipline.bundle.folding import folded
 from skipline.data import ImageSet, Preprocessing, Progress, silent
+from skipline.engines.folding import worth_folding
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
 
 PRECISIONS = ("fp32", "bf16")
 # Bounds activations: 20 images of 224 pixels, whose largest layer takes 64 MB in a ResNet and fp32.
 PIXELS_A_BATCH = 256 * 64 * 64
 LARGEST_BATCH = 256
-FOLDING_PAYS = 64  # images
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -122,7 +121,9 @@ def logits_of(
     apply = TEST_TIME_AUGMENTATIONS[tta].apply
     results = []
     with evaluating(network, device) as (running, place):
-        forward = worth_folding(running, len(images), preprocessing, place)
+        shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(place)
+        forward = worth_folding(running, len(images), noise)
         for start in range(0, len(images), size):
             stored = np.array(images.images[start : start + size])  # torch warns of memory maps: read-only
             batch = preprocessing(stored).to(place)  # (N, C, side, side)
@@ -131,23 +132,6 @@ def logits_of(
             results.append(logits.cpu().numpy())
             progress(f"evaluating {images.split}", min(start + size, len(images)), len(images))
     return np.concatenate(results)
-
-
-def worth_folding(
-    network: nn.Module, count: int, preprocessing: Preprocessing, device: torch.device
-) -> nn.Module:
-    """The network with BN folded into its convolutions, where it is to answer for enough images.
-
-    Args:
-        network: in evaluation mode.
-        count: images that it will see; finding out what can be folded costs about as much as six.
-        preprocessing: gives the size of the images of noise that the network is tried on.
-        device: of the network.
-    """
-    if count < FOLDING_PAYS:
-        return network
-    shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
-    return folded(network, torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device))
 
 
 def fitting_batch(side: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import PIL.ImageOps
 from torch import nn
 
 from skipline import metrics
-from skipline.bundle.inference import evaluating, worth_folding
+from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.data import Preprocessing, Progress, decode_image
 from skipline.data.decoding import fit, reason_of
+from skipline.engines import Engine, choose_engine
 from skipline.errors import CorruptImageError, InputError
 
 
@@ -56,6 +57,9 @@ def predict(
     images: ImageInput | Sequence[ImageInput],
     top: int,
     batch_size: int,
+    precision: str,
+    engine: Engine | None,
+    told: Callable[[Engine], None],
     progress: Progress,
 ) -> list[Prediction]:
     """Classify images; see `Bundle.predict` for the arguments."""
@@ -72,11 +76,16 @@ def predict(
             return str(error).removeprefix(f"{item.name}: ")
 
     with evaluating(network) as (running, place):
-        forward = worth_folding(running, len(items), preprocessing, place)
 
         def classify() -> None:
-            stored = np.stack([image for _, image in batch])  # (N, stored, stored, C)
-            logits = forward(preprocessing(stored).to(place)).float().cpu().numpy()  # (N, K)
+            nonlocal engine
+            prepared = preprocessing(np.stack([image for _, image in batch])).to(place)  # (N, C, side, side)
+            if engine is None:  # only now are there real images to choose it on
+                engine = choose_engine(
+                    running, prepared, count=len(items), precision=precision, progress=progress
+                )
+                told(engine)
+            logits = engine(prepared).cpu().numpy()  # (N, K)
             pairs = zip(batch, metrics.softmax(logits), strict=True)
             answers.extend(answer_of(item, row, classes, top) for (item, _), row in pairs)
             batch.clear()

@@ -41,6 +41,8 @@ def _print_rows(what: str, rows: list[Row]) -> None:
     notes = rows[0].notes
     if "execution" in notes:
         _line(f"skipline: {notes['execution']}; {notes['share_of_limit']:.0%} of the limit")
+    if "engine" in notes:
+        _line(f"skipline: {notes['engine']}")
     table = _table(("peer",), ("skipline", "peer's", "ratio", "range"))
     for row in rows:
         low, high = row.ratio_range

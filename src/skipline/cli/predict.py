@@ -22,8 +22,8 @@ from skipline.cli.names import encodable, printable
 from skipline.errors import InputError, SourceError, UnknownNameError
 
 if TYPE_CHECKING:
-    from skipline.bundle import Bundle, Prediction
-    from skipline.bundle.features import FeatureBatch
+    from skipline.bundle import Bundle, FeatureBatch, Prediction
+    from skipline.engines import Engine
 
 
 FORMATS = ("table", "json", "csv")
@@ -54,9 +54,12 @@ def predict(
         Path | None, typer.Option("--out", help="Write to a file; .csv and .json choose the format.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images in one forward pass.")] = 64,
+    precision: Annotated[
+        str, typer.Option(help="auto (whichever is faster and agrees with fp32), fp32 or bf16.")
+    ] = "auto",
     features: Annotated[
         Path | None,
-        typer.Option(help="Also write what the classifier is given, to a .npy or .parquet file."),
+        typer.Option(help="Also write what the classifier is given, to a .npy or .parquet file (in fp32)."),
     ] = None,
 ) -> None:
     """Classify images; one that cannot be read gets a row with the reason, and the rest go on.
@@ -73,6 +76,10 @@ def predict(
         from skipline.bundle import check_feature_file
 
         check_feature_file(features)
+        if precision not in ("auto", "fp32"):
+            raise InputError(
+                f"features are computed in fp32: leave --precision {precision} or --features out"
+            )
     images = _collect(files)
     from skipline.bundle import load_bundle
 
@@ -80,7 +87,9 @@ def predict(
     written = None
     with Bars() as bars:
         if features is None:
-            predictions = bundle.predict(images, top=top, batch_size=batch_size, progress=bars)
+            predictions = bundle.predict(
+                images, top=top, batch_size=batch_size, precision=precision, told=_tell, progress=bars
+            )
         else:
             predictions, written = _with_features(bundle, images, features, top, batch_size, bars)
     predictions = [p if p.file is not None else replace(p, file=STDIN) for p in predictions]
@@ -90,6 +99,12 @@ def predict(
         log(f"{failed:,} of {len(predictions):,} images could not be read")
     if failed == len(predictions):
         raise typer.Exit(1)
+
+
+def _tell(engine: Engine) -> None:
+    """Only what was measured is worth a line."""
+    if engine.speedup is not None:
+        log(f"computed by {engine}")
 
 
 def _chosen_format(form: str | None, json_output: bool, out_file: Path | None) -> str:

@@ -110,6 +110,8 @@ def _print_result(result: object) -> None:
             f"{label:<12} train {run.train.top1:7.1%}   test {run.test.top1:7.1%}   "
             f"{run.epochs} epochs in {duration(run.seconds)}, {run.images_per_second:,.0f} img/s"
         )
+        if run.augmented is not None:
+            out.print(f"{'':<12} test {run.augmented.top1:.1%} with the recipe's test-time augmentation")
     if result.twin is not None and result.twin.train is not None and result.run.train is not None:
         gap = result.run.train.top1 - result.twin.train.top1
         if gap > 0.02:

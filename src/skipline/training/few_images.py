@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from skipline.data import Batches
 from skipline.training.recipe import Recipe
 
 
-def with_least_steps(recipe: Recipe, steps_per_epoch: int, images: int) -> tuple[Recipe, str]:
+def with_least_steps(recipe: Recipe, batches: Batches, say: Callable[[str, str], None]) -> Recipe:
     """The recipe with as many epochs as `least_steps` asks for.
 
     What is counted in epochs keeps its share of the run: the epochs of the head alone, those of the warm-up, and those
@@ -13,16 +16,16 @@ def with_least_steps(recipe: Recipe, steps_per_epoch: int, images: int) -> tuple
 
     Args:
         recipe: with or without `least_steps`.
-        steps_per_epoch: of the run.
-        images: of the training split.
+        batches: of the run.
+        say: told why there are other epochs, as (topic, sentence).
 
     Returns:
-        The recipe without `least_steps`, and why it has other epochs; the same ones and "" where they make enough.
+        The recipe without `least_steps`.
     """
-    least = recipe.least_steps
-    if least is None or recipe.epochs * steps_per_epoch >= least:
-        return recipe.model_copy(update={"least_steps": None}), ""
-    epochs = -(-least // steps_per_epoch)
+    least, steps = recipe.least_steps, batches.steps_per_epoch
+    if least is None or recipe.epochs * steps >= least:
+        return recipe.model_copy(update={"least_steps": None})
+    epochs = -(-least // steps)
     factor = epochs / recipe.epochs
     finetune = {"head_epochs": round(recipe.finetune.head_epochs * factor)}
     schedule = {"warmup_epochs": recipe.schedule.warmup_epochs * factor}
@@ -33,8 +36,9 @@ def with_least_steps(recipe: Recipe, steps_per_epoch: int, images: int) -> tuple
         "finetune": recipe.finetune.model_copy(update=finetune),
         "schedule": recipe.schedule.model_copy(update=schedule),
     }
-    why = (
-        f"{epochs} instead of {recipe.epochs}, as {images:,} images make {steps_per_epoch} of the {least} steps that "
-        "the run should have (--epochs N sets another number)"
+    say(
+        "epochs",
+        f"{epochs} instead of {recipe.epochs}, as one makes {steps} {'step' if steps == 1 else 'steps'} of "
+        f"{batches.batch_size} images and the run should have {least} (--epochs N sets another number)",
     )
-    return recipe.model_copy(update=raised), why
+    return recipe.model_copy(update=raised)

@@ -20,7 +20,7 @@ from skipline.training.mistakes import save_mistakes
 from skipline.training.observer import Measurement
 from skipline.training.plan import Plan
 from skipline.training.precision import Execution
-from skipline.training.results import write_evaluation
+from skipline.training.results import Figures, write_evaluation
 
 TRAIN_SAMPLE = 5_000  # training images that the final training accuracy is measured on
 
@@ -34,7 +34,7 @@ def finish(
     execution: Execution,
     end: LoopEnd,
     progress: Progress,
-) -> tuple[Measurement, Measurement]:
+) -> Figures:
     """Measure a trained network and write bundle, evaluation.json and the pictures of its mistakes.
 
     The figures are computed in fp32, as the bundle will be used, whatever the training ran in.
@@ -50,7 +50,7 @@ def finish(
         progress: shows the evaluation.
 
     Returns:
-        Results on at most 5,000 training images without augmentation, and on the test images.
+        Results on at most 5,000 training images without augmentation, and on all test images.
     """
     device = next(network.parameters()).device
     test = evaluate(network, dataset.test, preprocessing, device=device, progress=progress)
@@ -64,7 +64,8 @@ def finish(
     provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
     write_evaluation(folder, train, test, tta, save_mistakes(folder, test, dataset.test), end)
-    return train, Measurement(test.top1, test.loss)
+    augmented = Measurement(tta.top1, tta.loss) if tta else None
+    return Figures(train, Measurement(test.top1, test.loss), augmented)
 
 
 def measure(

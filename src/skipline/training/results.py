@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from skipline.bundle import Evaluation
 from skipline.storage import write_atomically
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Measurement
+
+
+class Figures(NamedTuple):
+    """What a finished run scored.
+
+    Attributes:
+        train: on training images without augmentation.
+        test: on the test images.
+        augmented: the same with the recipe's test-time augmentation; None where it has none.
+    """
+
+    train: Measurement
+    test: Measurement
+    augmented: Measurement | None
 
 
 def write_evaluation(
@@ -41,11 +55,13 @@ def write_evaluation(
     write_atomically(folder / "evaluation.json", lambda file: file.write(text.encode()))
 
 
-def read_evaluation(folder: Path) -> tuple[Measurement, Measurement, dict[str, Any]] | None:
-    """Training and test figures and the loop's end of a finished run, or None where it is not finished."""
+def read_evaluation(folder: Path) -> tuple[Figures, dict[str, Any]] | None:
+    """The figures and the loop's end of a finished run, or None where it is not finished."""
     path = folder / "evaluation.json"
     if not path.exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
-    test = values["test"]
-    return Measurement(**values["train"]), Measurement(test["top1"], test["loss"]), values["end"]
+    test, tta = values["test"], values["tta"]
+    augmented = Measurement(tta["top1"], tta["loss"]) if tta else None
+    figures = Figures(Measurement(**values["train"]), Measurement(test["top1"], test["loss"]), augmented)
+    return figures, values["end"]

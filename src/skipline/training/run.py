@@ -29,7 +29,7 @@ from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, 
 from skipline.training.precision import Execution
 from skipline.training.pretrained import about_input, find_weights, settled
 from skipline.training.recipe import Recipe
-from skipline.training.results import read_evaluation
+from skipline.training.results import Figures, read_evaluation
 from skipline.training.whitening import whiten
 
 
@@ -46,6 +46,7 @@ class RunResult:
         images_per_second: of training alone.
         train: on up to 5,000 training images, without augmentation; None when interrupted.
         test: on the test images, without test-time augmentation; None when interrupted.
+        augmented: on the test images with the recipe's test-time augmentation; None where it has none.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class RunResult:
     images_per_second: float
     train: Measurement | None
     test: Measurement | None
+    augmented: Measurement | None
 
 
 Say = Callable[[str, str], None]
@@ -146,8 +148,8 @@ def resume_run(
     plan = Plan.read(folder / "recipe.toml")
     finished = read_evaluation(folder)
     if finished is not None:
-        train, test, end = finished
-        return RunResult(folder, folder / "bundle", train=train, test=test, **end)
+        figures, end = finished
+        return RunResult(folder, folder / "bundle", **figures._asdict(), **end)
     dataset = dataset or open_plan_source(plan, progress)
     if plan.fingerprint != dataset.fingerprint:
         raise InputError(
@@ -192,10 +194,7 @@ class _Session:
             augmentation=plan.recipe.augmentation,
             seed=plan.seed,
         )
-        recipe, why = with_least_steps(plan.recipe, self.batches.steps_per_epoch, len(dataset.train))
-        if why:
-            say("epochs", why)
-        plan = replace(plan, recipe=recipe)
+        plan = replace(plan, recipe=with_least_steps(plan.recipe, self.batches, say))
         if plan.recipe.whiten and whiten(self.network, self.batches):
             say("first layer", "whitening patterns of the training images, not learnt")
         self.execution = self._choose_execution(plan)
@@ -242,8 +241,8 @@ class _Session:
             raise
         if end.status == "interrupted":
             diary.ended(end.status, end, peak_memory_bytes())
-            return self._result(end, None, None)
-        train, test = finish(
+            return self._result(end, None)
+        figures = finish(
             self.folder,
             loop.result,
             self.plan,
@@ -254,7 +253,7 @@ class _Session:
             self._progress,
         )
         diary.ended("done", end, peak_memory_bytes())
-        return self._result(end, train, test)
+        return self._result(end, figures)
 
     def _take_over_weights(self, plan: Plan) -> Plan:
         wanted = plan.recipe.finetune.weights
@@ -343,7 +342,7 @@ class _Session:
             network, held_out, self.preprocessing, self.execution.precision.name, self._device, self._progress
         )
 
-    def _result(self, end: LoopEnd, train: Measurement | None, test: Measurement | None) -> RunResult:
+    def _result(self, end: LoopEnd, figures: Figures | None) -> RunResult:
         return RunResult(
             self.folder,
             self.folder / "bundle",
@@ -351,8 +350,7 @@ class _Session:
             end.epochs,
             end.seconds,
             end.images_per_second,
-            train,
-            test,
+            *(figures or (None, None, None)),
         )
 
     def _start_event(self, loop: Loop) -> dict[str, Any]:

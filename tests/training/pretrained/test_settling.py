@@ -29,7 +29,9 @@ def test_figures_follow_the_first_convolution_to_other_channels() -> None:
     assert recipe.input.std == pytest.approx((0.2,))
 
 
-@pytest.mark.parametrize("setting", ["input.normalise=data", "input.normalise=imagenet", "input.normalise=none"])
+@pytest.mark.parametrize(
+    "setting", ["input.normalise=data", "input.normalise=imagenet", "input.normalise=none"]
+)
 def test_a_recipe_that_normalises_otherwise_does(setting: str) -> None:
     recipe = settled(changed(Recipe(), [setting]), WEIGHTS, 3)
     assert (recipe.input.mean, recipe.input.side) == (None, 224)
@@ -59,8 +61,13 @@ def test_people_read_what_the_network_will_see_and_whose_choice_it_was() -> None
     line = "224 of 235 pixels, mean 0.5, 0.4, 0.3, deviation 0.3, 0.2, 0.1"
     assert about_input(WEIGHTS, TRAINED) == [f"{line}, as the weights were trained", "a note"]
     other = Preprocessing(3, 200, 160, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    assert about_input(WEIGHTS, other)[0].endswith("deviation 0.25, 0.25, 0.25; the weights were trained otherwise")
-    grey = Preprocessing(1, 235, 224, (0.4,), ((0.3 + 0.2 + 0.1) / 3,))
+    assert about_input(WEIGHTS, other)[0].endswith(
+        "deviation 0.25, 0.25, 0.25; the weights were trained otherwise"
+    )
+    taken = settled(Recipe(), WEIGHTS, 1).input
+    assert taken.mean is not None
+    assert taken.std is not None
+    grey = Preprocessing(1, 235, 224, taken.mean, taken.std)
     assert about_input(WEIGHTS, grey)[0].endswith("as the weights were trained")
     bare = Pretrained("/w.pt", Path("/w.pt"))
     assert about_input(bare, other) == [

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+FOLDING_PAYS = 64  # images
 TOLERANCE = 1e-3  # of the largest logit: rounding stays far below it, a wrong pair does not
 
 
@@ -44,6 +45,17 @@ def folded(network: nn.Module, images: torch.Tensor) -> nn.Module:
         return network
     bound = TOLERANCE * max(1e-6, float(expected.abs().max()))
     return result if float((expected - got).abs().max()) <= bound else network
+
+
+def worth_folding(network: nn.Module, count: int, images: torch.Tensor) -> nn.Module:
+    """The network with BN folded into its convolutions, where it is to answer for enough images.
+
+    Args:
+        network: in evaluation mode; left untouched.
+        count: images that it will see; finding out what can be folded costs about as much as six.
+        images: (N, C, H, W) a few images on the network's device, N >= 1.
+    """
+    return network if count < FOLDING_PAYS else folded(network, images[:2])
 
 
 def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skipline import models
-from skipline.bundle.folding import folded
+from skipline.engines.folding import folded
 
 
 def worn(network: nn.Module) -> nn.Module:
