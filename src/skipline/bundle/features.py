@@ -141,7 +141,9 @@ def _watched(network: nn.Module) -> Iterator[Forward]:
     """Run a network and keep what reaches its main classifier."""
     names: tuple[str, ...] = getattr(network, "classifiers", ())
     if not names:
-        raise InputError("features are the input of the classifier, and this network names none of its layers so")
+        raise InputError(
+            "features are the input of the classifier, and this network names none of its layers so"
+        )
     classifier = network.get_submodule(names[0])
     seen: list[torch.Tensor] = []
     handle = classifier.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from skipline.bundle.first_layer import adapt, first_convolution
-from skipline.bundle.lacking import traits_of
+from skipline.bundle.lacking import listed, traits_of
 from skipline.bundle.loading import find_bundle
 from skipline.bundle.mismatch import describe_mismatch, shorten
 from skipline.bundle.recognise import recognise
@@ -195,7 +195,7 @@ def _remedy(expected: Shapes, arrived: Shapes, head: tuple[str, ...], given: Ten
         kept = f"The head is for {old} classes and the network for {new}" if old else "The file has no head"
         return f"{kept}: load with new_head=True and train the head on your classes"
     if traits := traits_of({key: tuple(value.shape) for key, value in given.items()}):
-        return f"The file is of another network: it has {' and '.join(traits)}, which {name} lacks"
+        return f"The file is of another network: it has {listed(traits)}, which {name} lacks"
     if all(".downsample." in key for key in differing):
         return "The file has other shortcuts: create the network with shortcut='A', 'B' or 'C' to match it"
     if (fitting := recognise(given)) not in (None, name):

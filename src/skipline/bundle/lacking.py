@@ -30,7 +30,8 @@ def _key(pattern: str) -> Callable[[Shapes], bool]:
 def _pooled_shortcut(shapes: Shapes) -> bool:
     """A pool takes the place of index 0, so that the convolution is at 1 and its BN at 2."""
     return any(
-        re.search(r"\.downsample\.1\.weight$", key) and len(shape) == 4 for key, shape in shapes.items()
+        re.search(r"^layer\d+\.\d+\.downsample\.1\.weight$", key) and len(shape) == 4
+        for key, shape in shapes.items()
     )
 
 
@@ -78,3 +79,9 @@ def traits_of(shapes: Shapes) -> tuple[str, ...]:
         Phrases that go on "it has", in a fixed order; empty where nothing is known.
     """
     return tuple(trait.name for trait in TRAITS if trait.shown_by(shapes))
+
+
+def listed(phrases: tuple[str, ...]) -> str:
+    """Phrases as a sentence has them: "a, b and c"."""
+    *others, last = phrases
+    return f"{', '.join(others)} and {last}" if others else last
