@@ -174,6 +174,66 @@ def test_every_head_of_a_network_with_auxiliary_ones_is_new(tmp_path: Path) -> N
     )
 
 
+def test_the_head_is_free_to_choose(network: nn.Module, target: nn.Module, tmp_path: Path) -> None:
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    same_classes = load_foreign(target, tmp_path / "w.pt", new_head=None)
+    assert (same_classes.fresh, same_classes.kept_classes) == ((), 3)
+    assert str(same_classes).endswith("; the file's head for 3 classes kept")
+    assert torch.equal(target.fc.weight, network.fc.weight)
+    others = load_foreign(create("resnet20", classes=5), tmp_path / "w.pt", new_head=None)
+    assert (others.replaced_classes, others.kept_classes) == (3, None)
+    assert str(others).endswith("; new head (fc.weight, fc.bias) instead of the file's for 3 classes")
+
+
+def test_auxiliary_heads_that_the_file_lacks_are_new_and_the_main_one_is_kept(tmp_path: Path) -> None:
+    """What torchvision.models.googlenet(weights=...) saves: it drops its auxiliary heads."""
+    state = create("googlenet", classes=3, seed=1).state_dict()
+    torch.save({key: value for key, value in state.items() if not key.startswith("aux")}, tmp_path / "w.pt")
+    ours = create("googlenet", classes=3, seed=2)
+    loaded = load_foreign(ours, tmp_path / "w.pt", new_head=None)
+    assert {key.partition(".")[0] for key in loaded.fresh} == {"aux1", "aux2"}
+    assert "aux1.conv.conv.weight" in loaded.fresh
+    assert torch.equal(ours.fc.weight, state["fc.weight"])
+
+
+@pytest.mark.parametrize(
+    ("channels", "rule"),
+    [(1, "sum over RGB (3 -> 1 channel)"), (4, "repeat and rescale (3 -> 4 channels)")],
+)
+def test_other_image_channels_adapt_the_first_convolution_where_wished(
+    network: nn.Module, tmp_path: Path, channels: int, rule: str
+) -> None:
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    ours = create("resnet20", classes=3, channels=channels, seed=9)
+    with pytest.raises(WeightsError, match=r"1 wrongly shaped: conv1\.weight"):
+        load_foreign(ours, tmp_path / "w.pt")
+    loaded = load_foreign(ours, tmp_path / "w.pt", adapt_channels=True)
+    assert loaded.adapted == rule
+    assert str(loaded).endswith(f"; first convolution: {rule}")
+    assert ours.conv1.weight.shape[1] == channels
+    if channels == 1:
+        grey = torch.randn(2, 1, 16, 16)
+        expected = network.eval()(grey.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(ours.eval()(grey), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_first_convolution_of_another_shape_is_not_adapted(tmp_path: Path) -> None:
+    """quick-resnet8 has a stem that widens with the channels: nothing could be kept."""
+    torch.save(create("quick-resnet8", classes=3).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"conv1\.weight \(expected 8x1x2x2, arrived 24x3x2x2\)"):
+        load_foreign(create("quick-resnet8", classes=3, channels=1), tmp_path / "w.pt", adapt_channels=True)
+
+
+def test_heads_of_timm_that_are_convolutions_are_read(
+    network: nn.Module, target: nn.Module, tmp_path: Path
+) -> None:
+    state = {key: value for key, value in state_of(network).items() if not key.startswith("fc.")}
+    state |= {"head.fc.weight": network.fc.weight.detach()[:, :, None, None], "head.fc.bias": network.fc.bias}
+    torch.save(state, tmp_path / "w.pt")
+    assert load_foreign(target, tmp_path / "w.pt").layout == "timm"
+    assert same(state_of(target), state_of(network))
+
+
 class Evil:
     """What a pickle from a stranger may hold."""
 

@@ -38,7 +38,7 @@ def as_json(app: typer.Typer, *arguments: str) -> dict[str, Any]:
 
 def test_models_as_json(app: typer.Typer) -> None:
     listed = as_json(app, "models")["models"]
-    assert len(listed) == 50
+    assert len(listed) == 54
     by_name = {row["name"]: row for row in listed}
     assert by_name["resnet20"] == {
         "name": "resnet20",
@@ -52,7 +52,7 @@ def test_models_as_json(app: typer.Typer) -> None:
 
 def test_models_as_a_table(app: typer.Typer) -> None:
     lines = run(app, "models").splitlines()
-    assert len(lines) == 1 + 50 + 3
+    assert len(lines) == 1 + 54 + 3
     assert lines[0].split() == ["name", "family", "parameters", "MACs", "input", "classes"]
     assert lines[1].split() == ["resnet18", "resnet", "11,689,512", "1.814", "G", "3x224x224", "1,000"]
     assert "FLOPs = 2 x MACs" in lines[-2]

@@ -14,12 +14,16 @@ from skipline.models.catalogue import ROWS, family, table
 
 PROMISED = [
     "resnet18",
+    "resnet26",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
     "wide_resnet50_2",
     "resnext50_32x4d",
+    "wide_resnet101_2",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
     "plain18",
     "plain34",
     "resnet18-small",

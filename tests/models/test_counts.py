@@ -101,6 +101,9 @@ def test_small_networks_and_their_plain_twins(name: str, params: int, macs: int)
         ("wrn-16-4", 2_748_890),
         ("wide_resnet50_2", 68_883_240),
         ("resnext50_32x4d", 25_028_904),
+        ("wide_resnet101_2", 126_886_696),
+        ("resnext101_32x8d", 88_791_336),
+        ("resnext101_64x4d", 83_455_272),
         ("resnet18-small", 11_173_962),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from skipline.models import akamaster_layout, create
+from skipline.models import akamaster_layout, create, timm_layout
 
 
 def test_keys_are_renamed() -> None:
@@ -22,6 +22,24 @@ def test_keys_are_renamed() -> None:
     renamed = akamaster_layout(dict(zip(theirs, tensors, strict=True)))
     assert list(renamed) == ours
     assert all(got is expected for got, expected in zip(renamed.values(), tensors, strict=True))
+
+
+def test_timms_vgg_has_convolutions_where_others_have_linear_layers() -> None:
+    first, second, head = torch.randn(6, 2, 3, 3), torch.randn(5, 6, 1, 1), torch.randn(4, 5)
+    theirs = {"features.0.weight": head, "pre_logits.fc1.weight": first, "pre_logits.fc2.weight": second}
+    renamed = timm_layout({**theirs, "pre_logits.fc1.bias": head[0], "head.fc.weight": head})
+    assert list(renamed) == [
+        "features.0.weight",
+        "classifier.0.weight",
+        "classifier.3.weight",
+        "classifier.0.bias",
+        "classifier.6.weight",
+    ]
+    image = torch.randn(1, 2, 3, 3)
+    convolved = torch.nn.functional.conv2d(image, first).flatten()
+    assert torch.allclose(image.flatten(1) @ renamed["classifier.0.weight"].T, convolved, atol=1e-5)
+    assert renamed["classifier.3.weight"].shape == (5, 6)
+    assert renamed["classifier.6.weight"] is head
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from skipline.training import (
     usable_threads,
     wanted_side,
 )
-from skipline.training.pretrained import weights_file
+from skipline.training.pretrained import Pretrained, find_weights, with_size
 from skipline.training.run import Say, quiet
 
 
@@ -116,15 +117,17 @@ def train(
     Raises:
         InputError: any mistake in the arguments, before anything is written.
     """
-    given = _given_recipe(recipe, [*settings, *_weights_setting(weights)], epochs)
-    options: dict[str, Any] = {} if shortcut is None else {"shortcut": shortcut}
-    if model is not None:
-        with torch.device("meta"):  # a wrong name or option is told before anything is decoded
-            models.create(model, **options)
+    changes = [*settings, *_weights_setting(weights)]
+    given = _given_recipe(recipe, changes, epochs)
+    draft = given or changed(
+        Recipe(), changes, epochs=epochs
+    )  # mistakes are told now, whatever the choice will be
+    begin = None if twin else _weights(draft, model, progress)
+    chosen, options = _network(model, shortcut, begin)
     plan = Plan(  # what the user left open is provisional until the images are known
         source=_absolute(source),
-        model=model or "resnet20",
-        recipe=given or Recipe(),
+        model=chosen or "resnet20",
+        recipe=_sized(draft, begin),
         options=options,
         seed=seed,
         threads=0 if threads is None else usable_threads(threads),
@@ -134,14 +137,13 @@ def train(
     )
     dataset = open_plan_source(plan, progress)
     _say_dataset(dataset, say)
-    if given is None or model is None:
-        at_hand = weights is not None or (
-            given is None and not twin and _imagenet_at_hand(dataset, model, progress, say)
-        )
-        default_model, default_recipe = default_choice(dataset, at_hand, model)
-        given = given or _given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
+    if given is None or chosen is None:
+        if given is None and begin is None and not twin:
+            begin = _imagenet_at_hand(dataset, chosen, progress, say)
+        default_model, default_recipe = default_choice(dataset, begin is not None, chosen)
+        given = given or _given_recipe(default_recipe, changes, epochs)
         assert given is not None
-        plan = replace(plan, model=model or default_model, recipe=given)
+        plan = replace(plan, model=chosen or default_model, recipe=_sized(given, begin))
         if wanted_side(plan) not in (None, dataset.train.images.shape[1]):
             dataset = open_plan_source(plan, progress)
     folder = Path(out) if out is not None else free_run_folder(source)
@@ -232,7 +234,6 @@ def _given_recipe(
 ) -> Recipe | None:
     """The recipe asked for with its changes, or None where it is to be chosen once the images are known."""
     if given is None:
-        changed(Recipe(), settings, epochs=epochs)  # mistakes are told now, whatever the choice will be
         return None
     if isinstance(given, Recipe):
         base = given
@@ -245,19 +246,49 @@ def _given_recipe(
 
 def _weights_setting(weights: str | None) -> list[str]:
     # Weights bring a first layer of their own, whatever the recipe would do with a fresh one.
-    return [] if weights is None else [f"finetune.weights={weights}", "whiten=false"]
+    if weights is None:
+        return []
+    # A text in quotes, so that a file called 7 is not read as a number.
+    return [f"finetune.weights={json.dumps(str(weights), ensure_ascii=False)}", "whiten=false"]
 
 
-def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, say: Say) -> bool:
-    """Whether resnet18's ImageNet weights are here or can be fetched; only photos are worth asking for."""
+def _weights(recipe: Recipe, model: str | None, progress: Progress) -> Pretrained | None:
+    if model is not None:
+        models.spec(model)  # a wrong name is told so, not as one that has no weights
+    wanted = recipe.finetune.weights
+    return None if wanted is None else find_weights(wanted, model, progress)
+
+
+def _network(
+    model: str | None, shortcut: str | None, weights: Pretrained | None
+) -> tuple[str | None, dict[str, Any]]:
+    """The network and its options, as far as they are known: what the user names, else what the weights are of.
+
+    Raises:
+        InputError: a wrong name or option, told before anything is decoded.
+    """
+    options: dict[str, Any] = {} if shortcut is None else {"shortcut": shortcut}
+    if weights is not None and weights.model is not None and model in (None, weights.model):
+        model, options = weights.model, {**weights.options, **options}
+    if model is not None:
+        with torch.device("meta"):
+            models.create(model, **options)
+    return model, options
+
+
+def _sized(recipe: Recipe, weights: Pretrained | None) -> Recipe:
+    return recipe if weights is None or recipe.finetune.weights is None else with_size(recipe, weights)
+
+
+def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, say: Say) -> Pretrained | None:
+    """ResNet-18's ImageNet weights, if they are here or can be fetched; only photos are worth asking for."""
     if not dataset.photographic or model not in (None, "resnet18"):
-        return False
+        return None
     try:
-        weights_file("torchvision", "resnet18", progress)
+        return find_weights("torchvision", "resnet18", progress)
     except DownloadError as error:
         say("weights", f"{error}. Without them the network learns from scratch")
-        return False
-    return True
+        return None
 
 
 def _say_dataset(dataset: Dataset, say: Say) -> None:

@@ -3,6 +3,8 @@
 from skipline.bundle.bundle import Bundle
 from skipline.bundle.classes import match_classes
 from skipline.bundle.evaluation import ClassScore, Evaluation, evaluate, score
+from skipline.bundle.feature_files import WrittenFeatures, check_feature_file, write_features
+from skipline.bundle.features import FeatureBatch, Features, feature_batches
 from skipline.bundle.foreign import LoadedWeights, load_foreign
 from skipline.bundle.inference import PRECISIONS, TEST_TIME_AUGMENTATIONS, logits_of
 from skipline.bundle.inputs import ImageInput
@@ -16,10 +18,15 @@ __all__ = [
     "Bundle",
     "ClassScore",
     "Evaluation",
+    "FeatureBatch",
+    "Features",
     "ImageInput",
     "LoadedWeights",
     "Prediction",
+    "WrittenFeatures",
+    "check_feature_file",
     "evaluate",
+    "feature_batches",
     "find_bundle",
     "load_bundle",
     "load_foreign",
@@ -27,4 +34,5 @@ __all__ = [
     "match_classes",
     "save_bundle",
     "score",
+    "write_features",
 ]

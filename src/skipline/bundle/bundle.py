@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from skipline.bundle.features import Features, feature_batches, gather
 from skipline.bundle.inputs import ImageInput
 from skipline.bundle.int8 import Int8, quantised_and_checked
 from skipline.bundle.prediction import Prediction, predict
@@ -121,3 +122,26 @@ class Bundle:
             batch_size=batch_size,
             progress=progress,
         )
+
+    def features(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        batch_size: int = 64,
+        progress: Progress = silent,
+    ) -> Features:
+        """Embed images: what the network hands to its classifier.
+
+        Args:
+            images: as for `predict`.
+            batch_size: images in one forward pass, at least 1.
+            progress: told how many images are done.
+
+        Returns:
+            One vector of D float32 numbers an image that could be read, and the others by name. All are in memory; for
+            more images than fit there is `skipline predict --features FILE`.
+
+        Raises:
+            SourceError: a folder without any image.
+            InputError: as for `predict`.
+        """
+        return gather(feature_batches(self.network, self.preprocessing, images, batch_size, progress))

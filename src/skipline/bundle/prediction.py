@@ -71,7 +71,7 @@ def predict(
 
     def decode(item: Item) -> npt.NDArray[np.uint8] | str:
         try:
-            return _decode(item, preprocessing)
+            return decode_item(item, preprocessing)
         except CorruptImageError as error:
             return str(error).removeprefix(f"{item.name}: ")
 
@@ -87,7 +87,7 @@ def predict(
                 told(engine)
             logits = engine(prepared).cpu().numpy()  # (N, K)
             pairs = zip(batch, metrics.softmax(logits), strict=True)
-            answers.extend(_answer(item, row, classes, top) for (item, _), row in pairs)
+            answers.extend(answer_of(item, row, classes, top) for (item, _), row in pairs)
             batch.clear()
             progress("predicting", len(answers), len(items))
 
@@ -105,8 +105,13 @@ def predict(
     return sorted(answers, key=lambda answer: answer.index)
 
 
-def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """(stored, stored, C) uint8, by the same path that images take at training."""
+def decode_item(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """One image as (stored, stored, C) uint8, by the same path that images take at training.
+
+    Raises:
+        CorruptImageError: it cannot be decoded; the message begins with its name.
+        InputError: an array that is no image of the network's channels.
+    """
     channels, stored = preprocessing.channels, preprocessing.stored
     content = item.content
     if isinstance(content, (Path, bytes)):
@@ -126,9 +131,20 @@ def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         raise CorruptImageError(f"{item.name}: {reason_of(error)}") from error
 
 
-def _answer(
+def answer_of(
     item: Item, probabilities: npt.NDArray[np.floating[Any]], classes: Sequence[str], top: int
 ) -> Prediction:
+    """Name the most probable classes.
+
+    Args:
+        item: the image.
+        probabilities: (K,) its softmax.
+        classes: K names.
+        top: how many to name, at least 1.
+
+    Returns:
+        The prediction; with an error where the probabilities are not finite.
+    """
     if not np.isfinite(probabilities).all():
         return _failure(item, "the network's output is not finite: its weights are damaged")
     best = np.argsort(-probabilities, kind="stable")[:top]

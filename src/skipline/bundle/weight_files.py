@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from skipline.errors import InputError, WeightsError
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network", "net", "ema", "params")
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")  # DataParallel, torch.compile, wrappers
+# DataParallel, torch.compile, wrappers
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.", "encoder.")
 
 Tensors = dict[str, torch.Tensor]
 

@@ -7,10 +7,10 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ from skipline.cli.names import encodable, printable
 from skipline.errors import InputError, SourceError, UnknownNameError
 
 if TYPE_CHECKING:
-    from skipline.bundle import Prediction
+    from skipline.bundle import Bundle, FeatureBatch, Prediction
     from skipline.engines import Engine
 
 
@@ -57,24 +57,43 @@ def predict(
     precision: Annotated[
         str, typer.Option(help="auto (whichever is faster and agrees with fp32), fp32 or bf16.")
     ] = "auto",
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Also write what the classifier is given, to a .npy or .parquet file (in fp32)."),
+    ] = None,
 ) -> None:
     """Classify images; one that cannot be read gets a row with the reason, and the rest go on.
+
+    With --features their embeddings are written as well, from the same pass through the network: a matrix with the file
+    names in a .json beside it, or a table with the columns file and feature.
 
     The exit status is 0 if any image was classified, 1 if none could be read, 2 if there was nothing to read.
     """
     form = _chosen_format(form, json_output, out_file)
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise InputError(f"there is no folder '{out_file.parent}' for --out: create it, or choose another")
+    if features is not None:
+        from skipline.bundle import check_feature_file
+
+        check_feature_file(features)
+        if precision not in ("auto", "fp32"):
+            raise InputError(
+                f"features are computed in fp32: leave --precision {precision} or --features out"
+            )
     images = _collect(files)
     from skipline.bundle import load_bundle
 
     bundle = load_bundle(target)
+    written = None
     with Bars() as bars:
-        predictions = bundle.predict(
-            images, top=top, batch_size=batch_size, precision=precision, told=_tell, progress=bars
-        )
+        if features is None:
+            predictions = bundle.predict(
+                images, top=top, batch_size=batch_size, precision=precision, told=_tell, progress=bars
+            )
+        else:
+            predictions, written = _with_features(bundle, images, features, top, batch_size, bars)
     predictions = [p if p.file is not None else replace(p, file=STDIN) for p in predictions]
-    _write(predictions, form, out_file, top)
+    _write(predictions, form, out_file, top, written)
     failed = sum(p.error is not None for p in predictions)
     if failed:
         log(f"{failed:,} of {len(predictions):,} images could not be read")
@@ -135,11 +154,44 @@ def _from_stdin() -> list[Path | bytes]:
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
-def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, top: int) -> None:
+def _with_features(
+    bundle: Bundle, images: list[Path | bytes], file: Path, top: int, batch_size: int, bars: Bars
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Write the embeddings; the predictions of the same pass, and what is to be said of the file."""
+    from skipline.bundle import feature_batches, write_features
+
+    if top < 1:
+        raise InputError(f"expected top of at least 1, arrived {top}")
+    predictions: list[Prediction] = []
+
+    def watched() -> Iterator[FeatureBatch]:
+        for batch in feature_batches(bundle.network, bundle.preprocessing, images, batch_size, bars):
+            predictions.extend(batch.predictions(bundle.classes, top))
+            yield batch
+
+    written = write_features(file, watched())
+    if written.rows:
+        names = "" if written.names == file else f", their file names to {written.names}"
+        log(f"{written.rows:,} features of {written.dimensions:,} numbers written to {file}{names}")
+    else:
+        log(f"no features written to {file}: none of the images could be read")
+    return predictions, {"file": str(file), "rows": written.rows, "dimensions": written.dimensions}
+
+
+def _write(
+    predictions: Sequence[Prediction],
+    form: str,
+    out_file: Path | None,
+    top: int,
+    features: dict[str, Any] | None,
+) -> None:
     if form == "table" and out_file is None and out.is_terminal:
         out.print(_table(predictions), soft_wrap=False)
         return
-    text = _csv(predictions, top) if form == "csv" else {"json": _json, "table": _text}[form](predictions)
+    if form == "json":
+        text = _json(predictions, features)
+    else:
+        text = _csv(predictions, top) if form == "csv" else _text(predictions)
     if out_file is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -153,8 +205,10 @@ def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, 
     log(f"{len(predictions):,} predictions written to {out_file}")
 
 
-def _json(predictions: Sequence[Prediction]) -> str:
-    values = {"predictions": [p.to_json() for p in predictions]}
+def _json(predictions: Sequence[Prediction], features: dict[str, Any] | None) -> str:
+    values: dict[str, Any] = {"predictions": [p.to_json() for p in predictions]}
+    if features is not None:
+        values["features"] = features
     return encodable(json.dumps(values, ensure_ascii=False, allow_nan=False)) + "\n"
 
 

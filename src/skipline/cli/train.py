@@ -34,7 +34,8 @@ def train(
     settings: Annotated[list[str], typer.Option("--set", help="Change a key: --set optimizer.lr=0.05")] = [],  # noqa: B006
     shortcut: Annotated[str | None, typer.Option(help="A, B, C or none, instead of the model's own.")] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from a file, a bundle or torchvision[:NAME].")
+        str | None,
+        typer.Option(help="Start from a file, a bundle, torchvision[:NAME] or hub:OWNER/NAME."),
     ] = None,
     twin: Annotated[bool, typer.Option("--twin", help="Train the plain twin as well and compare.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run, bit for bit.")] = None,

@@ -19,6 +19,7 @@ from skipline.diagnosis.targets import Target, find_target
 from skipline.errors import InputError, ShapeMismatchError
 from skipline.training import NAMED, Recipe, changed, default_choice, named_recipe, read_recipe
 from skipline.training.plan import TINY_SIDE, resolve_preprocessing
+from skipline.training.pretrained import Pretrained, find_weights, settled, with_size
 from skipline.training.recipe import validated
 
 # The rate of a named recipe was tuned for the catalogue's networks: torchvision's resnet50 learns nothing in the first
@@ -191,13 +192,25 @@ def _open(
         channels = found.plan.options.get("channels")
     given = recipe if recipe is not None else None if found.plan is None else found.plan.recipe
     wanted = None if given is None else _recipe(found, None, recipe, settings)
+    weights = _weights(found, wanted, opening["progress"])
+    if wanted is not None and weights is not None:
+        wanted = with_size(wanted, weights)
     stored = None if wanted is None else wanted.input.stored or wanted.input.side
     dataset = open_source(source, channels=channels, stored=stored, **opening)
     chosen = wanted or _recipe(found, dataset, recipe, settings)
     side = chosen.input.stored or chosen.input.side
     if side not in (None, stored, dataset.train.images.shape[1]):
         dataset = open_source(source, channels=channels, stored=side, **opening)
+    if weights is not None:
+        chosen = settled(chosen, weights, dataset.train.shape[0])
     return dataset, chosen, resolve_preprocessing(chosen.input, dataset)
+
+
+def _weights(found: Target, recipe: Recipe | None, progress: Progress) -> Pretrained | None:
+    """Trained weights that the recipe begins with and has not taken over yet, as that of a run has."""
+    if recipe is None or recipe.finetune.weights is None or found.kind != "catalogue":
+        return None
+    return find_weights(recipe.finetune.weights, found.name, progress)
 
 
 def _recipe(

@@ -18,7 +18,7 @@ from skipline.data import Dataset, Progress
 from skipline.diagnosis.factory import Factory
 from skipline.errors import InputError
 from skipline.training import Plan, Recipe
-from skipline.training.pretrained import weights_file
+from skipline.training.pretrained import find_weights
 
 Build = Callable[[int, int, int, Recipe], nn.Module]
 EXPECTED = (
@@ -130,7 +130,8 @@ def _catalogue_builder(name: str, options: dict[str, Any], progress: Progress) -
             chosen |= {"zero_gamma": recipe.zero_gamma, "stochastic_depth": recipe.stochastic_depth}
         network = models.create(name, **chosen, seed=seed)
         if recipe.finetune.weights is not None:
-            load_foreign(network, weights_file(recipe.finetune.weights, name, progress), new_head=True)
+            weights = find_weights(recipe.finetune.weights, name, progress)
+            load_foreign(network, weights.file, new_head=True, adapt_channels=True)
         return network
 
     return build

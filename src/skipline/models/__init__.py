@@ -5,12 +5,13 @@ from skipline.models.build import create, twin
 from skipline.models.catalogue import Spec, family, names, spec
 from skipline.models.cost import Cost, cost
 from skipline.models.layer_cost import LayerCost
-from skipline.models.layouts import akamaster_layout
+from skipline.models.layouts import LAYOUTS, akamaster_layout, timm_layout
 from skipline.models.network import Network, Outputs
 from skipline.models.shortcuts import add
 from skipline.models.stages import StageCost
 
 __all__ = [
+    "LAYOUTS",
     "Block",
     "Cost",
     "LayerCost",
@@ -25,5 +26,6 @@ __all__ = [
     "family",
     "names",
     "spec",
+    "timm_layout",
     "twin",
 ]

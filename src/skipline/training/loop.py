@@ -292,7 +292,7 @@ class Loop:
         restore_random_state(state["random"])
 
     def _set_modes(self, epoch: int) -> None:
-        """While the body is frozen its statistics must not drift either, so it computes as in evaluation."""
+        """What is frozen computes as in evaluation: its statistics must not drift either."""
         self.network.train()
         frozen = self.recipe.finetune.freeze_body or epoch < self.recipe.finetune.head_epochs
         in_head = {id(parameter) for parameter in self._heads.parameters()}
@@ -302,6 +302,11 @@ class Loop:
         if frozen:
             self.network.eval()
             self._heads.train()
+        elif self.recipe.finetune.freeze_norm:
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+                    module.requires_grad_(False)
 
     def _throughput(self) -> float:
         return self._totals.images / self._totals.seconds if self._totals.seconds else 0.0

@@ -137,7 +137,7 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
         The preprocessing: photos keep a margin of 1/8 around the crop, small images are seen whole.
 
     Raises:
-        RecipeError: a side above the stored one, or RGB statistics for images that are not RGB.
+        RecipeError: a side above the stored one, or statistics for another number of channels.
     """
     channels, height, width = dataset.train.shape
     stored = min(height, width)
@@ -149,19 +149,23 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
         mistakes.append(
             f"input.normalise: '{wanted.normalise}' is for 3 channels, the source has {channels}; use 'data'"
         )
+    if wanted.mean is not None and len(wanted.mean) != channels:
+        mistakes.append(f"input.mean: expected {channels} values, one a channel, got {len(wanted.mean)}")
     if mistakes:
         raise RecipeError(mistakes)
-    mean, std = _statistics(wanted.normalise, dataset)
+    mean, std = _statistics(wanted, dataset)
     return Preprocessing(channels=channels, stored=stored, side=side, mean=mean, std=std)
 
 
-def _statistics(kind: str, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(wanted: Input, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     channels = dataset.train.shape[0]
-    if kind == "imagenet":
+    if wanted.mean is not None and wanted.std is not None:
+        return wanted.mean, wanted.std
+    if wanted.normalise == "imagenet":
         return IMAGENET_MEAN, IMAGENET_STD
-    if kind == "lecture":
+    if wanted.normalise == "lecture":
         return LECTURE_MEAN, LECTURE_STD
-    if kind == "none":
+    if wanted.normalise == "none":
         return (0.0,) * channels, (1.0,) * channels
     mean, std = channel_statistics(dataset.train.images)
     return mean, tuple(max(s, 1 / 255) for s in std)  # a channel that never varies must not divide by zero

@@ -93,34 +93,55 @@ class Input(_Section):
     """What the network sees.
 
     Attributes:
-        side: pixels of the square input, or None for the source's own (photos: 224).
-        stored: pixels of the square that photos are decoded to, or None for side x 8 / 7.
-        normalise: "data" (the training images' own statistics), "imagenet", "lecture" (the CIFAR-10 figures
-            that the lecture uses) or "none" (0-1).
+        side: pixels of the square input, or None for that of the weights, else the source's own (photos: 224).
+        stored: pixels of the square that photos are decoded to, or None for that of the weights, else side x 8 / 7.
+        normalise: "auto" (`mean` and `std` below, else those that the weights were trained with, else "data"), "data"
+            (the training images' own statistics), "imagenet", "lecture" (the CIFAR-10 figures that the lecture uses)
+            or "none" (0-1).
+        mean: a channel, on 0-1, to subtract; with `std`.
+        std: a channel, on 0-1, to divide by.
         sides: progressive resizing: pairs (fraction of the run up to which it holds, side); after the last,
             `side`. Empty for none.
     """
 
     side: Annotated[int, Field(ge=1, le=4096)] | None = None
     stored: Annotated[int, Field(ge=1, le=4096)] | None = None
-    normalise: Literal["data", "imagenet", "lecture", "none"] = "data"
+    normalise: Literal["auto", "data", "imagenet", "lecture", "none"] = "auto"
+    mean: tuple[float, ...] | None = None
+    std: tuple[Positive, ...] | None = None
     sides: tuple[tuple[Fraction, Annotated[int, Field(ge=1, le=4096)]], ...] = ()
+
+    @model_validator(mode="after")
+    def _mean_and_std_agree(self) -> Input:
+        if self.mean is None and self.std is None:
+            return self
+        if self.mean is None or self.std is None or len(self.mean) != len(self.std):
+            raise ValueError("mean and std belong together, one of each a channel")
+        if self.normalise != "auto":
+            raise ValueError(
+                f"mean and std hold with normalise = 'auto', '{self.normalise}' brings its own: set one of them to none"
+            )
+        return self
 
 
 class Finetune(_Section):
     """How a network that already knows something is adapted.
 
     Attributes:
-        weights: a file, a bundle, "torchvision" or "torchvision:ENUM.MEMBER"; None trains from scratch.
+        weights: a file, a bundle, "torchvision", "torchvision:ENUM.MEMBER" or "hub:OWNER/NAME"; None trains from
+            scratch.
         head_epochs: first epochs in which only the new head learns.
         body_rate: learning rate of the body as a share of the head's.
         freeze_body: keep the body as it is for the whole run.
+        freeze_norm: let BN compute with the statistics of the weights and keep its scale and shift, as batches of few
+            images estimate their own badly.
     """
 
     weights: str | None = None
     head_epochs: Annotated[int, Field(ge=0)] = 0
     body_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     freeze_body: bool = False
+    freeze_norm: bool = False
 
 
 class Recipe(_Section):
@@ -131,6 +152,9 @@ class Recipe(_Section):
         epochs: passes over the training images; with `minutes`, the most.
         minutes: of training; the run measures its steps at the start and takes as many epochs as fit. What was
             chosen is saved, so a resumed run goes on with it. None takes `epochs` as they stand.
+        least_steps: of the run: where a source has so few images that `epochs` make fewer, there are more epochs, and
+            `finetune.head_epochs`, `schedule.warmup_epochs` and `evaluate_every` grow with them. What was chosen is
+            saved. None takes `epochs` as they stand.
         batch_size: images a step.
         optimizer: how weights move.
         schedule: how the rate moves.
@@ -152,12 +176,13 @@ class Recipe(_Section):
         gradient_checkpointing: keep the inputs of residual blocks alone and compute what lies between again in the
             backward pass (Chen et al., 1604.06174): a fraction of the memory, for another forward pass of time.
         checkpoint_every: steps between checkpoints.
-        finetune: where weights come from and how they are adapted.
+        finetune: where trained weights come from and how they are adapted.
     """
 
     name: str = "custom"
     epochs: Annotated[int, Field(ge=1)] = 10
     minutes: Positive | None = None
+    least_steps: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 128
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule(kind="constant")

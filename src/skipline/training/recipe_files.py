@@ -50,7 +50,8 @@ def changed(recipe: Recipe, overrides: Sequence[str], **direct: Any) -> Recipe:
     if direct.get("epochs") is not None or any(
         text.partition("=")[0].strip() == "epochs" for text in overrides
     ):
-        values["minutes"] = None  # a number of epochs that was asked for is not cut short
+        # A number of epochs that was asked for is neither cut short nor raised.
+        values["minutes"] = values["least_steps"] = None
     origin = "--set" if overrides else f"recipe '{recipe.name}'"
     return validated(*_merged(values, overrides, origin))
 

@@ -138,18 +138,19 @@ def photos() -> Recipe:
 
 
 def finetune() -> Recipe:
-    """Weights trained on ImageNet (or any others), a new head, and a lower rate for the body.
+    """Weights trained on ImageNet (or any others, `--weights`), a new head, and a lower rate for the body.
 
-    Two epochs for the head alone, then everything, the body at a tenth of the head's rate. 20 images a class
-    are enough to begin with.
+    First the head alone, for a sixth of the run, then everything, the body at a tenth of the head's rate. The images
+    are prepared as the weights were trained. 20 images a class are enough to begin with: where 12 epochs make fewer
+    than 200 steps there are more epochs. With batches of few images add `--set finetune.freeze_norm=true`.
     """
     return Recipe(
         name="finetune",
         epochs=12,
+        least_steps=200,
         batch_size=32,
         optimizer=Optimizer(kind="sgd", lr=0.02, nesterov=True, weight_decay=1e-4, decay_norm_and_bias=False),
         schedule=Schedule(kind="cosine", warmup_epochs=0.5),
-        input=Input(side=224, stored=256, normalise="imagenet"),
         augmentation=Augmentation(random_resized_crop=0.35, flip="random"),
         label_smoothing=0.1,
         finetune=Finetune(weights="torchvision", head_epochs=2, body_rate=0.1),

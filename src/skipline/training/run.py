@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.bundle import load_foreign
 from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.errors import InputError
 from skipline.machine import describe_machine, device, peak_memory_bytes
@@ -20,6 +19,7 @@ from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
+from skipline.training.few_images import with_least_steps
 from skipline.training.finishing import finish, measure
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.losses import step_loss
@@ -27,7 +27,7 @@ from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.observer import Measurement, Observer
 from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
 from skipline.training.precision import Execution
-from skipline.training.pretrained import weights_file
+from skipline.training.pretrained import about_input, find_weights, settled
 from skipline.training.recipe import Recipe
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.whitening import whiten
@@ -113,7 +113,7 @@ def start_run(
             f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
         )
     plan = replace(plan, fingerprint=dataset.fingerprint)
-    session = _Session(plan, folder, dataset, observers, progress, say)
+    session = _Session(plan, folder, dataset, observers, progress, say, fresh=True)
     if overwrite:
         remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,11 +156,15 @@ def resume_run(
             f"the source '{plan.source}' has changed since this run began (fingerprint {dataset.fingerprint[:12]}, "
             f"expected {plan.fingerprint[:12]}): bring the original files back, or start a new run"
         )
-    return _Session(plan, folder, dataset, observers, progress, say).train()
+    fresh = not (folder / "last.ckpt").exists()
+    return _Session(plan, folder, dataset, observers, progress, say, fresh).train()
 
 
 class _Session:
-    """One process's share of a run; the folder carries everything to the next."""
+    """One process's share of a run; the folder carries everything to the next.
+
+    `fresh` says that the run begins here. A checkpoint in the folder does not: it may be of a run to be overwritten.
+    """
 
     def __init__(
         self,
@@ -170,6 +174,7 @@ class _Session:
         observers: Sequence[Observer],
         progress: Progress,
         say: Say,
+        fresh: bool,
     ) -> None:
         self.folder, self.dataset, self._progress, self._say = folder, dataset, progress, say
         if plan.recipe.early_stopping is not None and dataset.validation is None:
@@ -178,6 +183,8 @@ class _Session:
             )
         self._device = device()
         torch.set_num_threads(usable_threads(plan.threads or None))
+        self._fresh = fresh
+        plan = self._take_over_weights(plan)
         self.preprocessing = resolve_preprocessing(plan.recipe.input, dataset)
         self.network, plan = self._build(plan)
         self.batches = Batches(
@@ -187,6 +194,7 @@ class _Session:
             augmentation=plan.recipe.augmentation,
             seed=plan.seed,
         )
+        plan = replace(plan, recipe=with_least_steps(plan.recipe, self.batches, say))
         if plan.recipe.whiten and whiten(self.network, self.batches):
             say("first layer", "whitening patterns of the training images, not learnt")
         self.execution = self._choose_execution(plan)
@@ -247,6 +255,14 @@ class _Session:
         diary.ended("done", end, peak_memory_bytes())
         return self._result(end, figures)
 
+    def _take_over_weights(self, plan: Plan) -> Plan:
+        wanted = plan.recipe.finetune.weights
+        # A run that goes on has taken over what they bring, and its checkpoint holds what became of them.
+        self._weights = find_weights(wanted, plan.model, self._progress) if wanted and self._fresh else None
+        if self._weights is None:
+            return plan
+        return replace(plan, recipe=settled(plan.recipe, self._weights, self.dataset.train.shape[0]))
+
     def _build(self, plan: Plan) -> tuple[models.Network, Plan]:
         recipe, channels = plan.recipe, self.dataset.train.shape[0]
         options = {**plan.options, "classes": len(self.dataset.classes), "channels": channels}
@@ -254,10 +270,10 @@ class _Session:
         if shortcut != "none":  # in a plain network both would cut the only path
             options |= {"zero_gamma": recipe.zero_gamma, "stochastic_depth": recipe.stochastic_depth}
         network = models.create(plan.model, **options, seed=plan.seed)
-        if recipe.finetune.weights is not None and not self._checkpoint.exists():
-            file = weights_file(recipe.finetune.weights, plan.model, self._progress)
-            loaded = load_foreign(network, file, new_head=True)
-            self._say("weights", str(loaded))
+        if self._weights is not None:
+            self._say("weights", str(self._weights.fill(network, self.dataset.classes)))
+            for sentence in about_input(self._weights, self.preprocessing):
+                self._say("input", sentence)
         # JSON values only, and complete: this is what a bundle needs to build the network again.
         plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
         if recipe.gradient_checkpointing:
@@ -345,6 +361,7 @@ class _Session:
             "params": self.cost.params,
             "macs": self.cost.macs,
             "recipe": plan.recipe.name,
+            "weights": plan.recipe.finetune.weights,
             "source": {
                 "name": data.name,
                 "fingerprint": data.fingerprint,

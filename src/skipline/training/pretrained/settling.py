@@ -1,0 +1,82 @@
+"""A recipe takes over what its weights bring, where it does not say otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from skipline.bundle.first_layer import adapt_statistics
+from skipline.data import Preprocessing
+from skipline.training.pretrained.pretrained import Pretrained
+from skipline.training.recipe import Recipe
+
+
+def with_size(recipe: Recipe, weights: Pretrained) -> Recipe:
+    """The recipe with the weights' lasting name, and with the size of the images that they were trained on.
+
+    Args:
+        recipe: its own `input.side` or `input.stored` is kept.
+        weights: that the run begins with.
+    """
+    finetune = recipe.finetune.model_copy(update={"weights": weights.name})
+    recipe = recipe.model_copy(update={"finetune": finetune})
+    trained, wanted = weights.preprocessing, recipe.input
+    if trained is None or wanted.side is not None or wanted.stored is not None:
+        return recipe
+    size = {"side": trained.side, "stored": trained.stored}
+    return recipe.model_copy(update={"input": wanted.model_copy(update=size)})
+
+
+def settled(recipe: Recipe, weights: Pretrained, channels: int) -> Recipe:
+    """The recipe with everything that the weights bring, so that a run that goes on needs to ask nobody.
+
+    Args:
+        recipe: what it says of size and scale is kept.
+        weights: that the run begins with.
+        channels: C of the images.
+    """
+    return with_statistics(with_size(recipe, weights), weights, channels)
+
+
+def with_statistics(recipe: Recipe, weights: Pretrained, channels: int) -> Recipe:
+    """The recipe with the mean and deviation that the weights were trained with.
+
+    Args:
+        recipe: kept as it is, unless `input.normalise` is "auto" and it has no `input.mean` of its own.
+        weights: that the run begins with.
+        channels: C of the images; figures for another number are adapted as the first convolution is.
+    """
+    trained, wanted = weights.preprocessing, recipe.input
+    if trained is None or wanted.normalise != "auto" or wanted.mean is not None:
+        return recipe
+    adapted = _for_channels(trained, channels)
+    figures = {"mean": adapted.mean, "std": adapted.std}
+    return recipe.model_copy(update={"input": wanted.model_copy(update=figures)})
+
+
+def about_input(weights: Pretrained, chosen: Preprocessing) -> list[str]:
+    """What people should know about the images that trained weights will see.
+
+    Args:
+        weights: that the run begins with.
+        chosen: what lies between stored images and the network.
+
+    Returns:
+        A sentence on size and scale, and one on what differs from the weights' training where something does.
+    """
+    means, deviations = (
+        ", ".join(f"{value:.3g}" for value in values) for values in (chosen.mean, chosen.std)
+    )
+    line = f"{chosen.side} of {chosen.stored} pixels, mean {means}, deviation {deviations}"
+    trained = weights.preprocessing
+    if trained is None:
+        line += "; the weights do not say what theirs was"
+    elif chosen == _for_channels(trained, chosen.channels):
+        line += ", as the weights were trained"
+    else:
+        line += "; the weights were trained otherwise"
+    return [line, *([weights.note] if weights.note else [])]
+
+
+def _for_channels(trained: Preprocessing, channels: int) -> Preprocessing:
+    mean, std = (adapt_statistics(values, channels) for values in (trained.mean, trained.std))
+    return replace(trained, channels=channels, mean=mean, std=std)
