@@ -67,7 +67,7 @@ def predict(
 
     def decode(item: Item) -> npt.NDArray[np.uint8] | str:
         try:
-            return _decode(item, preprocessing)
+            return decode_item(item, preprocessing)
         except CorruptImageError as error:
             return str(error).removeprefix(f"{item.name}: ")
 
@@ -96,8 +96,13 @@ def predict(
     return sorted(answers, key=lambda answer: answer.index)
 
 
-def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """(stored, stored, C) uint8, by the same path that images take at training."""
+def decode_item(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """One image as (stored, stored, C) uint8, by the same path that images take at training.
+
+    Raises:
+        CorruptImageError: it cannot be decoded; the message begins with its name.
+        InputError: an array that is no image of the network's channels.
+    """
     channels, stored = preprocessing.channels, preprocessing.stored
     content = item.content
     if isinstance(content, (Path, bytes)):
