@@ -87,7 +87,7 @@ def test_json_is_one_object_with_everything_of_each_image(run: Run, bundle: Path
         "layer1.2",
         "layer2.0",
     ]
-    assert first["sanity"]["networks"] == 3
+    assert first["sanity"]["networks"] == 5
     assert -1 <= first["sanity"]["rank_correlation"] <= 1
     stored = json.loads(Path(values["folder"], "explanation.json").read_text())
     assert stored["images"][0]["sanity"] == first["sanity"]

@@ -52,6 +52,10 @@ def test_every_family_is_tested() -> None:
         ("resnet18", Layer("layer4", 512, 7, 7)),
         ("squeezenet1_1", Layer("features", 512, 13, 13)),  # its classifier is a convolution
         ("mobilenet_v3_small", Layer("features", 576, 7, 7)),  # squeezes to one pixel on the way
+        (
+            "convnext_tiny",
+            Layer("features", 768, 7, 7),
+        ),  # its blocks end with linear layers over channels last
         ("densenet121", Layer("features", 1024, 7, 7)),
     ],
 )

@@ -131,7 +131,7 @@ def _map(answer: Answer) -> Text:
         return Text("empty: nothing speaks for the class")
     if answer.sanity is None:
         return Text("not compared")
-    correlation = f"{answer.sanity.rank_correlation:.2f}"
+    correlation = answer.sanity.correlation
     if answer.sanity.changed:
         return Text(f"changes with the weights ({correlation})")
     return Text(f"unchanged by random weights ({correlation})", style="yellow")
@@ -141,7 +141,11 @@ def _needs(answer: Answer) -> str:
     from skipline.explanation.explanation import most_needed
 
     needed = most_needed(answer, 1)
-    return f"{needed[0][0]} ({_percent(needed[0][1])} of probability)" if needed else "no single block"
+    if not needed:
+        return "no single block"
+    without = needed[0]
+    then = "" if without.top1 == answer.predicted else f", then {printable(without.top1)}"
+    return f"{without.block} (without it {_percent(without.probability)}{then})"
 
 
 def _percent(share: float) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skipline.explanation.blocks import Without
 from skipline.explanation.explainer import Answer
 from skipline.explanation.layers import Layer
 from skipline.explanation.methods import Method
@@ -84,7 +84,7 @@ class Explanation:
             item, sanity = same[0]
             return (
                 f"The map of {item.file} did not change when all weights were drawn anew (rank correlation "
-                f"{sanity.rank_correlation:.2f}): it shows the image, not what the network has learned. Do not trust "
+                f"{sanity.correlation}): it shows the image, not what the network has learned. Do not trust "
                 "it."
             )
         which = (
@@ -126,10 +126,10 @@ class Explanation:
         }
 
 
-def most_needed(answer: Answer, count: int) -> Sequence[tuple[str, float]]:
-    """The blocks whose removal costs most, with the fall of the probability, the largest first; only true falls."""
-    falls = [(without.block, answer.probability - without.probability) for without in answer.blocks]
-    return sorted((fall for fall in falls if fall[1] > 0), key=lambda fall: -fall[1])[:count]
+def most_needed(answer: Answer, count: int) -> list[Without]:
+    """The answers without the blocks that cost most when removed, the costliest first; only where there is a cost."""
+    lower = [without for without in answer.blocks if without.probability < answer.probability]
+    return sorted(lower, key=lambda without: without.probability)[:count]
 
 
 def _image(item: Item, base: Path | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from skipline.errors import InputError, UnknownNameError
 from skipline.models.layer_cost import layer_costs
@@ -72,7 +73,10 @@ def _last_stage(
     network: nn.Module, weighted: list[str], outputs: dict[str, tuple[int, ...]], maps: dict[str, Layer]
 ) -> Layer | None:
     large = {key: layer for key, layer in maps.items() if min(layer.height, layer.width) > 1}
-    convolutions = [key for key in weighted if key in large]
+    # Linear layers, too, can return four dimensions, but channels last, as in ConvNeXt.
+    convolutions = [
+        key for key in weighted if key in large and isinstance(network.get_submodule(key), _ConvNd)
+    ]
     if len(convolutions) > 1 and convolutions[-1] == weighted[-1]:
         head = convolutions[-1]
         if (

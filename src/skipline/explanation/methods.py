@@ -37,7 +37,7 @@ class Method:
         reading: what the map shows, in a sentence.
         uses_layer: whether maps come from a layer of the network.
         maps: from the layer, or None, to the function that makes the maps.
-        randomised: how many randomised networks a map is compared with. Three where maps are coarse, so that two of a
+        randomised: how many randomised networks a map is compared with. Five where maps are coarse, so that two of a
             few cells each may agree by chance; one where a map takes many predictions and is fine.
         batch: most images at a time.
         floor: a map that is nowhere above it is empty.
@@ -79,7 +79,7 @@ METHODS = {
             "Bright: feature maps of the layer that raise the logit of the class are active here.",
             uses_layer=True,
             maps=partial(_from_gradients, gradcam_weights),
-            randomised=3,
+            randomised=5,
             batch=16,
             floor=0.0,
         ),
@@ -91,7 +91,7 @@ METHODS = {
             "counts as much as a large one.",
             uses_layer=True,
             maps=partial(_from_gradients, gradcam_plus_plus_weights),
-            randomised=3,
+            randomised=5,
             batch=16,
             floor=0.0,
         ),

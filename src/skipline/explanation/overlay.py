@@ -43,16 +43,23 @@ def overlay(pixels: npt.NDArray[np.uint8], map_: npt.NDArray[np.floating[Any]]) 
     """
     image = shown(pixels).convert("L")
     strength = Image.fromarray(np.clip(map_, 0, 1).astype(np.float32))
-    values = np.asarray(strength.resize(image.size, Image.Resampling.BILINEAR))[..., None]  # (H', W', 1)
-    grey = GREY_LEFT * np.asarray(image, np.float64)[..., None]
-    share = STRONGEST * np.sqrt(values)  # so that weak places show at all
-    return Image.fromarray(((1 - share) * grey + share * colours(values[..., 0])).round().astype(np.uint8))
+    values = np.asarray(strength.resize(image.size, Image.Resampling.BILINEAR))  # (H', W')
+    return Image.fromarray(_blended(np.asarray(image, np.float64), values))
 
 
-def colours(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """(H, W) on 0-1 to (H, W, 3) on 0-255, between the stops."""
+def scale() -> Image.Image:
+    """What the colours mean, on a grey image: from nothing on the left to the strongest place on the right."""
+    values = np.tile(np.linspace(0, 1, 64), (4, 1))
+    return Image.fromarray(_blended(np.full(values.shape, 190.0), values))
+
+
+def _blended(grey: npt.NDArray[np.float64], values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """(H, W) on 0-255 and (H, W) on 0-1 to (H, W, 3)."""
     places = np.linspace(0, 1, len(STOPS))
-    return np.stack([np.interp(values, places, STOPS[:, channel]) for channel in range(3)], -1)
+    colours = np.stack([np.interp(values, places, STOPS[:, channel]) for channel in range(3)], -1)
+    share = STRONGEST * np.sqrt(values)[..., None]  # so that weak places show at all
+    mixed = (1 - share) * GREY_LEFT * grey[..., None] + share * colours
+    return np.asarray(mixed.round(), np.uint8)
 
 
 def factor(pixels: npt.NDArray[np.uint8]) -> int:

@@ -10,8 +10,8 @@ from PIL import Image
 
 from skipline.explanation.explainer import Answer
 from skipline.explanation.explanation import Explanation, Item, most_needed
-from skipline.explanation.overlay import colours
-from skipline.report.markup import Markup, tag
+from skipline.explanation.overlay import scale
+from skipline.report.markup import Markup, joined, tag
 from skipline.report.numbers import exact, number, percent
 from skipline.report.page import Cell, details, paragraphs, section, table
 from skipline.report.pictures import Picture, embedded
@@ -68,8 +68,7 @@ def images_section(found: Explanation, gallery: Gallery) -> Markup:
 
 
 def _scale() -> Markup:
-    strip = Image.fromarray(np.repeat(colours(np.linspace(0, 1, 64)[None]), 4, 0).round().astype(np.uint8))
-    picture = tag("img", src=embedded(strip).uri, alt="", width="64", height="4")
+    picture = tag("img", src=embedded(scale()).uri, alt="", width="64", height="4")
     return tag("p", "nothing ", picture, " strongest", class_="scale")
 
 
@@ -110,8 +109,7 @@ def _of_the_map(answer: Answer) -> list[Markup]:
     if answer.sanity is None:
         return []
     figures = (
-        f"rank correlation {answer.sanity.rank_correlation:.2f}, "
-        f"structural similarity {answer.sanity.structural_similarity:.2f}"
+        f"rank correlation {answer.sanity.correlation}, structural similarity {answer.sanity.similarity}"
     )
     if answer.sanity.changed:
         return [tag("p", f"With randomised weights the map is another one ({figures}).", class_="quiet")]
@@ -125,20 +123,22 @@ def _needed(answer: Answer) -> Markup:
         return Markup()
     if not needed:
         return tag("p", "Removing a single block lowers the probability nowhere.", class_="quiet")
-    by_name = {without.block: without for without in answer.blocks}
     rows: list[list[Cell]] = [
         [
-            name,
-            by_name[name].top1,
-            exact(by_name[name].probability, percent(by_name[name].probability)),
-            exact(by_name[name].logit, number(by_name[name].logit)),
+            without.block,
+            without.top1,
+            exact(without.probability, percent(without.probability)),
+            exact(without.logit, number(without.logit)),
         ]
-        for name, _ in needed
+        for without in needed
     ]
     headings = ["Without block", "Answer", "Probability", "Logit"]
     caption = f"{answer.class_name} without the blocks that it needs most; with all of them its logit is "
     body = table(caption + number(answer.logit), headings, rows, texts=2)
-    return details("The blocks it needs most", body)
+    worst = needed[0]
+    then = "" if worst.top1 == answer.predicted else f", and the network says {worst.top1}"
+    text = f"Without the branch of {worst.block} the probability is {percent(worst.probability)}{then}."
+    return joined([tag("p", text, class_="quiet"), details("The blocks it needs most", body)])
 
 
 def _rest(found: Explanation, rest: Sequence[tuple[Item, Answer]]) -> Markup:
@@ -154,4 +154,4 @@ def _rest(found: Explanation, rest: Sequence[tuple[Item, Answer]]) -> Markup:
 
 
 def _correlation(answer: Answer) -> str:
-    return "" if answer.sanity is None else f"{answer.sanity.rank_correlation:.2f}"
+    return "" if answer.sanity is None else f"{answer.sanity.correlation}"

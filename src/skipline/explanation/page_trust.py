@@ -40,8 +40,8 @@ def trust_section(found: Explanation) -> Markup:
         [
             item.file,
             "changed" if sanity.changed else "unchanged",
-            f"{sanity.rank_correlation:.2f}",
-            f"{sanity.structural_similarity:.2f}",
+            f"{sanity.correlation}",
+            f"{sanity.similarity}",
         ]
         for item, sanity in sanities[:MOST_ROWS]
     ]

@@ -41,6 +41,16 @@ class Sanity:
     networks: int
     changed: bool
 
+    @property
+    def correlation(self) -> str:
+        """The rank correlation as people read it."""
+        return _two_digits(self.rank_correlation)
+
+    @property
+    def similarity(self) -> str:
+        """The structural similarity as people read it."""
+        return _two_digits(self.structural_similarity)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
@@ -93,3 +103,7 @@ def compare(found: npt.NDArray[np.float32], others: Sequence[npt.NDArray[np.floa
     correlation = median(metrics.rank_correlation(found, other) for other in others)
     similarity = median(metrics.structural_similarity(found, other) for other in others)
     return Sanity(correlation, similarity, len(others), correlation < UNCHANGED_FROM)
+
+
+def _two_digits(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # never "-0.00"
