@@ -1,4 +1,4 @@
-"""Train on handwritten digits, then see where the network looks and which blocks it needs. Half a minute on a laptop."""
+"""Train on handwritten digits, then see where the network looks and which blocks it needs. About half a minute."""
 
 from __future__ import annotations
 
