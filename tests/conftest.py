@@ -1,10 +1,13 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several rooms share; among them a browser for pages."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,3 +57,74 @@ def _one_thread() -> Iterator[None]:
 def _same_randomness() -> None:
     """Every test begins from the same generator state."""
     torch.manual_seed(0)
+
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Opened:
+    """An opened report and all that the browser said about it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", self._refuse)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def value(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+    def wait_for(self, script: str) -> None:
+        """Wait until a script gives true; the browser tool's own waiting is stopped by the page's policy."""
+        for _ in range(200):
+            if self.value(script):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"never came true: {script}")
+
+    @property
+    def width(self) -> int:
+        """Pixels that the page takes; more than the window's means that it scrolls sideways."""
+        return int(self.value("document.documentElement.scrollWidth"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser on this machine; looked for {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Callable[..., Any]:
+    @contextmanager
+    def open_report(
+        file: Path, size: tuple[int, int] = (1280, 900), theme: str = "light"
+    ) -> Iterator[Opened]:
+        viewport = {"width": size[0], "height": size[1]}
+        context = browser.new_context(viewport=viewport, color_scheme=theme, offline=True)
+        report = Opened(context.new_page())
+        report.page.goto(file.as_uri())
+        report.page.wait_for_function(
+            "[...document.querySelectorAll('.graph')].every(p => p.querySelector('svg'))"
+        )
+        yield report
+        context.close()
+
+    return open_report

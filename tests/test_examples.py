@@ -18,6 +18,15 @@ def test_watch_training(tmp_path: Path) -> None:
     assert len(main(tmp_path, epochs=2)) == 2
 
 
+def test_explain_digits(tmp_path: Path) -> None:
+    main = runpy.run_path(str(EXAMPLES / "explain_digits.py"))["main"]
+    found = main(tmp_path, epochs=3)
+    assert len(found.answered) == 6
+    assert all(len(answer.blocks) == 9 for _, answer in found.answered)
+    assert found.page == tmp_path / "explanation" / "report.html"
+    assert found.page.is_file()
+
+
 def test_deep_plain_is_a_network_that_diagnose_takes() -> None:
     from skipline.diagnosis.patient import open_patient
     from skipline.diagnosis.verify import chain_length

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skipline.api import Trained, diagnose, resume, train
+    from skipline.api import Trained, diagnose, explain, resume, train
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
     from skipline.data import open_source
@@ -35,6 +35,7 @@ __all__ = [
     "create",
     "diagnose",
     "evaluate",
+    "explain",
     "load",
     "named_recipe",
     "open_source",
@@ -54,6 +55,7 @@ _HOMES = {
     "create": "skipline.models",
     "diagnose": "skipline.api",
     "evaluate": "skipline.bundle",
+    "explain": "skipline.api",
     "load": "skipline.bundle:load_bundle",
     "open_source": "skipline.data",
     "named_recipe": "skipline.training",

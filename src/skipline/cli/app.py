@@ -42,16 +42,8 @@ def options(
 
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
 COMMANDS = (
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "diagnose",
-    "study",
-    "models",
-    "summary",
-    "data",
-    "bench",
+    *("train", "evaluate", "predict", "explain", "export", "diagnose", "study"),
+    *("models", "summary", "data", "bench"),
 )
 
 for _name in COMMANDS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from skipline.cli.console import Bars, log, out
+from skipline.cli.images import STDIN, collect
 from skipline.cli.names import encodable, printable
-from skipline.errors import InputError, SourceError, UnknownNameError
+from skipline.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from skipline.bundle import Bundle, FeatureBatch, Prediction
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("table", "json", "csv")
-STDIN = "-"
 SMALLEST_SHOWN = 0.0005  # in the table; below it a runner-up would read 0.0 %
-# First bytes of JPEG, PNG, GIF, WebP and TIFF files; no list of file names begins so.
-IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +69,7 @@ def predict(
     form = _chosen_format(form, json_output, out_file)
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise InputError(f"there is no folder '{out_file.parent}' for --out: create it, or choose another")
+<<<<<<< HEAD
     if features is not None:
         from skipline.bundle import check_feature_file
 
@@ -80,7 +78,10 @@ def predict(
             raise InputError(
                 f"features are computed in fp32: leave --precision {precision} or --features out"
             )
-    images = _collect(files)
+    images = collect(files)
+=======
+    images = collect(files)
+>>>>>>> h-explain
     from skipline.bundle import load_bundle
 
     bundle = load_bundle(target)
@@ -119,41 +120,7 @@ def _chosen_format(form: str | None, json_output: bool, out_file: Path | None) -
     return chosen
 
 
-def _collect(arguments: Sequence[str]) -> list[Path | bytes]:
-    """Every image that was named, in order; folders and standard input replaced by what they hold."""
-    from skipline.data import image_files
-
-    images: list[Path | bytes] = []
-    found = False
-    for argument in arguments:
-        if argument == STDIN:
-            given = _from_stdin()
-        elif Path(argument).is_dir():
-            given = list(image_files([Path(argument)]))
-            if not given:
-                log(f"no images in the folder {printable(argument)}")
-        else:
-            given = [Path(argument)]
-        found = found or any(isinstance(image, bytes) or image.exists() for image in given)
-        images.extend(given)
-    if not found:
-        named = ", ".join(f"'{printable(argument)}'" for argument in arguments[:3])
-        more = f" and {len(arguments) - 3} more" if len(arguments) > 3 else ""
-        raise SourceError(
-            f"found no images at {named}{more}. Expected image files, a folder of them, or - for names"
-        )
-    return images
-
-
-def _from_stdin() -> list[Path | bytes]:
-    """File names, one a line or separated by NUL as `find -print0` does; or one image."""
-    content = sys.stdin.buffer.read()
-    if content.startswith(IMAGE_HEADS):
-        return [content]
-    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
-    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
-
-
+<<<<<<< HEAD
 def _with_features(
     bundle: Bundle, images: list[Path | bytes], file: Path, top: int, batch_size: int, bars: Bars
 ) -> tuple[list[Prediction], dict[str, Any]]:
@@ -185,6 +152,9 @@ def _write(
     top: int,
     features: dict[str, Any] | None,
 ) -> None:
+=======
+def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, top: int) -> None:
+>>>>>>> h-explain
     if form == "table" and out_file is None and out.is_terminal:
         out.print(_table(predictions), soft_wrap=False)
         return

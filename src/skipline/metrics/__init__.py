@@ -9,14 +9,17 @@ from skipline.metrics.classification import (
     top_k_accuracy,
 )
 from skipline.metrics.intervals import mean_interval, wilson_interval
+from skipline.metrics.similarity import rank_correlation, structural_similarity
 
 __all__ = [
     "confusion_matrix",
     "cross_entropy",
     "expected_calibration_error",
     "mean_interval",
+    "rank_correlation",
     "recall_precision",
     "softmax",
+    "structural_similarity",
     "top_k_accuracy",
     "wilson_interval",
 ]

@@ -181,13 +181,10 @@ def document(title: str, *blocks: Markup) -> str:
         *blocks: a header, then sections.
 
     Returns:
-        HTML with everything inside; about as large as plotly.js, 4 to 5 MB.
+        HTML with everything inside; where it draws charts about as large as plotly.js, 4 to 5 MB.
     """
-    from plotly.offline import (
-        get_plotlyjs,
-    )  # here: the library is large, and only a page that is written needs it
-
-    scripts = [get_plotlyjs().replace("\r\n", "\n"), _resource("page.js")]
+    scripts = [_plotly()] if any('class="graph"' in block for block in blocks) else []
+    scripts.append(_resource("page.js"))
     scripts += [_resource("relief.js")] if any('class="relief"' in block for block in blocks) else []
     # A browser ends a script element at the first of these, and would then refuse what is left by its hash.
     assert not any("</script" in script.lower() or "<!--" in script for script in scripts)
@@ -241,6 +238,13 @@ def write_page(path: Path, html: str) -> Path:
 
 def _resource(name: str) -> str:
     return files("skipline.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # here: it is large, and only a page with charts needs it
+
+    text: str = get_plotlyjs()
+    return text.replace("\r\n", "\n")
 
 
 def _digest(script: str) -> str:

@@ -52,19 +52,28 @@ def picture(folder: Path, name: str) -> Picture | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
-                return _embedded(image)
+                return embedded(image)
     except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
 
 
-def _embedded(image: Image.Image) -> Picture:
+def embedded(image: Image.Image, largest: int = LARGEST_SIDE) -> Picture:
+    """Put a picture into the page.
+
+    Args:
+        image: any mode that PNG and JPEG take.
+        largest: longest side in pixels of what is no longer tiny.
+
+    Returns:
+        The picture, lossless up to TINY_SIDE and a JPEG beyond.
+    """
     buffer = io.BytesIO()
     if max(image.size) <= TINY_SIDE:
         image.save(buffer, "PNG", optimize=True)
         kind = "png"
     else:
         image = image.convert("RGB")
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        image.thumbnail((largest, largest))
         image.save(buffer, "JPEG", quality=80)
         kind = "jpeg"
     return Picture(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", *image.size)

@@ -1,5 +1,6 @@
 """Measurements inside any network, which leave it as it was."""
 
+from skipline.diagnosis.probes.lesions import logits_without, residual_sums
 from skipline.diagnosis.probes.observer import ProbeObserver
 from skipline.diagnosis.probes.reading import BlockReading, LayerReading, NormReading, Reading
 from skipline.diagnosis.probes.take import residual_blocks, take_reading
@@ -11,7 +12,9 @@ __all__ = [
     "NormReading",
     "ProbeObserver",
     "Reading",
+    "logits_without",
     "residual_blocks",
+    "residual_sums",
     "take_reading",
     "update_ratios",
     "weight_snapshot",

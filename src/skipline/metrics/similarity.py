@@ -1,0 +1,65 @@
+"""How alike two maps over the same pixels are: by the order of their values, and by their structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Reals = npt.NDArray[np.floating[Any]]
+
+SIGMA = 1.5  # pixels, of the Gaussian window
+RADIUS = 3.5  # in sigmas: 11 x 11 pixels
+
+
+def rank_correlation(first: Reals, second: Reals) -> float:
+    """Spearman's rank correlation over all elements; equal values share their mean rank.
+
+    Args:
+        first: any shape.
+        second: the same shape.
+
+    Returns:
+        In [-1, 1]. Where one of them is constant there is no order to agree with: 0, and 1 where both are.
+    """
+    from scipy.stats import rankdata  # here, because scipy is slow to load
+
+    assert first.shape == second.shape, (first.shape, second.shape)
+    ranks = [rankdata(values.ravel()) for values in (first, second)]
+    centred = [values - values.mean() for values in ranks]
+    lengths = [float(np.linalg.norm(values)) for values in centred]
+    if 0.0 in lengths:
+        return float(lengths[0] == lengths[1])
+    return float(np.clip(centred[0] @ centred[1] / (lengths[0] * lengths[1]), -1, 1))
+
+
+def structural_similarity(first: Reals, second: Reals) -> float:
+    """SSIM, the mean over all pixels (Wang et al. 2004): likeness of brightness, contrast and structure.
+
+    The window is their Gaussian of 11 x 11 pixels and deviation 1.5; at the borders the image is mirrored, so that
+    small ones need no crop.
+
+    Args:
+        first: (H, W) on the scale 0-1.
+        second: the same shape and scale.
+
+    Returns:
+        In [-1, 1]; 1 exactly where they are equal.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    assert first.shape == second.shape, (first.shape, second.shape)
+    assert first.ndim == 2, first.shape
+
+    def smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        result: npt.NDArray[np.float64] = gaussian_filter(values, SIGMA, truncate=RADIUS, mode="reflect")
+        return result
+
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    c1, c2 = 0.01**2, 0.03**2  # K1 and K2 of the paper, for values up to 1
+    mean_x, mean_y = smooth(x), smooth(y)
+    variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
+    covariance = smooth(x * y) - mean_x * mean_y
+    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((likeness / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean())
