@@ -17,7 +17,7 @@ from skipline import metrics
 from skipline.bundle.inference import evaluating, worth_folding
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.data import Preprocessing, Progress, decode_image
-from skipline.data.decoding import fit, reason_of
+from skipline.data.decoding import MAX_PIXELS, fit, reason_of
 from skipline.errors import CorruptImageError, InputError
 
 
@@ -67,7 +67,7 @@ def predict(
 
     def decode(item: Item) -> npt.NDArray[np.uint8] | str:
         try:
-            return _decode(item, preprocessing)
+            return decode_item(item, preprocessing)
         except CorruptImageError as error:
             return str(error).removeprefix(f"{item.name}: ")
 
@@ -78,7 +78,7 @@ def predict(
             stored = np.stack([image for _, image in batch])  # (N, stored, stored, C)
             logits = forward(preprocessing(stored).to(place)).float().cpu().numpy()  # (N, K)
             pairs = zip(batch, metrics.softmax(logits), strict=True)
-            answers.extend(_answer(item, row, classes, top) for (item, _), row in pairs)
+            answers.extend(answer_of(item, row, classes, top) for (item, _), row in pairs)
             batch.clear()
             progress("predicting", len(answers), len(items))
 
@@ -96,12 +96,27 @@ def predict(
     return sorted(answers, key=lambda answer: answer.index)
 
 
-def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """(stored, stored, C) uint8, by the same path that images take at training."""
+def decode_item(
+    item: Item, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """Bring one image to the stored form, by the same path that images take at training.
+
+    Args:
+        item: what to decode.
+        preprocessing: gives side and channels.
+        max_pixels: width x height of the largest encoded image that is decoded.
+
+    Returns:
+        (stored, stored, C) uint8.
+
+    Raises:
+        CorruptImageError: it cannot be decoded; the message begins with the item's name.
+        InputError: an array whose number of channels the network does not take.
+    """
     channels, stored = preprocessing.channels, preprocessing.stored
     content = item.content
     if isinstance(content, (Path, bytes)):
-        return decode_image(content, name=item.name, channels=channels, stored=stored)
+        return decode_image(content, name=item.name, channels=channels, stored=stored, max_pixels=max_pixels)
     if isinstance(content, np.ndarray):
         if content.shape == (stored, stored, channels):
             return content
@@ -117,9 +132,20 @@ def _decode(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         raise CorruptImageError(f"{item.name}: {reason_of(error)}") from error
 
 
-def _answer(
+def answer_of(
     item: Item, probabilities: npt.NDArray[np.floating[Any]], classes: Sequence[str], top: int
 ) -> Prediction:
+    """Name the most probable classes.
+
+    Args:
+        item: the image.
+        probabilities: (K,) its softmax.
+        classes: K names.
+        top: how many to name, at least 1.
+
+    Returns:
+        The prediction; with an error where the probabilities are not finite.
+    """
     if not np.isfinite(probabilities).all():
         return _failure(item, "the network's output is not finite: its weights are damaged")
     best = np.argsort(-probabilities, kind="stable")[:top]
