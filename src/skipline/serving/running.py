@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -87,7 +88,8 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        known = error.errno is not None and error.errno > 0  # Python adds the address to the system's words
+        reason = (os.strerror(error.errno or 0) if known else str(error.strerror or error)).lower()
         raise InputError(
             f"cannot listen on {host} port {port}: {reason}. Expected an address of this machine and a port that is "
             "free: choose others with --host and --port (0 takes any free port)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def work(
         traffic: by which others may stop the server; None for signals alone.
     """
     torch.set_num_threads(max(1, available_cores() // settings.workers))
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are the client's mistakes
     traffic = traffic or Traffic()
     app = create_app(bundle, answerer(bundle), settings.limits, settings.token, traffic)
     _Server(_configuration(settings, app), traffic, ready).run([listener])
