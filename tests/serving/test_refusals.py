@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -445,3 +447,31 @@ def test_refusals_are_json_even_where_the_request_repeats_odd_text(
     assert status == 404
     assert error.startswith("there is no model called '")
     json.loads(response.content.decode("utf-8"))
+
+
+def test_large_json_is_read_by_one_thread_at_a_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skipline.serving import answerer, service
+    from skipline.serving.measurements import Measurements
+
+    at_once, most, lock = 0, [0], threading.Lock()
+
+    def reading() -> int:
+        nonlocal at_once
+        with lock:
+            at_once += 1
+            most[0] = max(most[0], at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+        return at_once
+
+    monkeypatch.setattr(service, "available_cores", lambda: 4)
+
+    async def read(size: int) -> int:
+        most[0] = 0
+        async with service.Service(bundle, answerer(bundle), Limits(), Measurements()) as made:
+            await asyncio.gather(*(made.read(reading, size) for _ in range(8)))
+        return most[0]
+
+    assert asyncio.run(read(service.LARGE_BODY + 1)) == 1
+    assert asyncio.run(read(service.LARGE_BODY)) > 1

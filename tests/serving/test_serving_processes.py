@@ -145,6 +145,7 @@ def test_several_workers_answer_as_one(bundle_folder: Path, bundle: Bundle, phot
         assert [answer["predictions"][0]["class"] for answer in answers] == expected
         metrics = httpx.get(f"{server.address}/metrics", timeout=60).text
         assert 'skipline_requests_total{route="/predict",status="200"} 24.0' in metrics
+        assert "skipline_queue_images 0.0" in metrics
         children = worker_processes(server.process.pid)
         assert len(children) == 2
         os.kill(children[0], signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from skipline.serving.limits import Limits
 from skipline.serving.refusals import body_too_long, too_busy
@@ -14,16 +14,24 @@ class Admission:
 
     Args:
         limits: the bounds.
+        watch: told the places taken in the queue whenever they change.
 
     Attributes:
         images: places taken in the queue.
         bytes: of bodies in memory.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, watch: Callable[[int], None]) -> None:
         self.limits = limits
         self.images = 0
         self.bytes = 0
+        self._watch = watch
+
+    def take(self, images: int, size: int) -> None:
+        """Take so many places and bytes more, or fewer."""
+        self.images += images
+        self.bytes += size
+        self._watch(self.images)
 
     @contextlib.contextmanager
     def request(self, length: int | None) -> Iterator[Share]:
@@ -73,7 +81,7 @@ class Share:
                 f"{self._admission.images - self._images} images are waiting already, "
                 f"and the queue has {self._admission.limits.queue} places"
             )
-        self._admission.images += more
+        self._admission.take(more, 0)
         self._images = total
 
     def take_bytes(self, count: int) -> None:
@@ -84,11 +92,10 @@ class Share:
         """
         if self._admission.bytes + count > self._admission.limits.held_bytes:
             raise too_busy(f"{self._admission.bytes:,} bytes of other requests are in memory already")
-        self._admission.bytes += count
+        self._admission.take(0, count)
         self._bytes += count
 
     def give_back(self) -> None:
         """The request is answered."""
-        self._admission.bytes -= self._bytes
-        self._admission.images -= self._images
+        self._admission.take(-self._images, -self._bytes)
         self._bytes = self._images = 0

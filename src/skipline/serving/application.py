@@ -25,7 +25,7 @@ from skipline.serving.service import Service
 from skipline.serving.traffic import Traffic
 
 DESCRIPTION = (
-    "Classifies images with one trained network. Refusals are JSON objects with `error`, what arrived, and `expected`, "
+    'Classifies images with one trained network. Refusals are JSON objects with "error", what arrived, and "expected", '
     "what would have been answered."
 )
 
@@ -46,10 +46,9 @@ def create_app(
         The ASGI application; its lifespan starts and ends the threads.
     """
     measurements = Measurements()
-    admission = Admission(limits)
+    admission = Admission(limits, measurements.queue.set)
     service = Service(bundle, answer, limits, measurements)
     traffic = traffic or Traffic()
-    measurements.queue.set_function(lambda: admission.images)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

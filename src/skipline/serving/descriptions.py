@@ -25,6 +25,7 @@ UNKNOWN_MODEL: dict[int | str, dict[str, Any]] = {
         "content": {JSON: {"example": {"error": "...", "expected": "..."}}},
     }
 }
+READINESS: dict[int | str, dict[str, Any]] = {503: {"description": "The server is stopping."}}
 _OWL = {
     "file": "owl.jpg",
     "class": "owl",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.responses import Response
 
+from skipline.serving.descriptions import READINESS
 from skipline.serving.measurements import Measurements
 from skipline.serving.refusals import stopping
 from skipline.serving.replies import refusal, reply
@@ -25,7 +26,7 @@ def add_routes(app: FastAPI, traffic: Traffic, measurements: Measurements) -> No
         """200 as long as the process answers at all."""
         return reply({"status": "alive"})
 
-    @app.get("/readyz", summary="Whether requests are taken", tags=["health"])
+    @app.get("/readyz", summary="Whether requests are taken", tags=["health"], responses=READINESS)
     async def readyz() -> Response:
         """200 once the network is loaded and warm, 503 from the moment the server is told to stop."""
         return refusal(stopping()) if traffic.stopping else reply({"status": "ready"})

@@ -1,7 +1,8 @@
 "use strict";
 // Sends a photo to the server that the page came from, and shows the classes and the heat map that come back.
 (() => {
-  const HOT = [213, 94, 0]; // Okabe and Ito's vermilion, which colour-blind readers can tell from most photos
+  // The ends of the scale cividis: navy and yellow, which colour-blind readers tell apart, on photos of any colour.
+  const [COLD, HOT] = [[0, 32, 77], [255, 233, 69]];
   const at = (id) => document.getElementById(id);
   const percent = (share) => (share >= 0.9995 && share < 1 ? "> 99.9 %" : (100 * share).toFixed(1) + " %");
   let token = ""; // in this page's memory alone
@@ -88,19 +89,19 @@
     return item;
   };
 
-  // The grey of the heat map becomes the opacity of one colour.
+  // The grey of the heat map becomes a colour between the two.
   const paint = async (url) => {
     const picture = new Image();
     picture.src = url;
     await picture.decode();
     const canvas = at("heat");
     [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(picture, 0, 0);
     const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
     for (let i = 0; i < pixels.data.length; i += 4) {
-      pixels.data[i + 3] = pixels.data[i];
-      [pixels.data[i], pixels.data[i + 1], pixels.data[i + 2]] = HOT;
+      const heat = pixels.data[i] / 255;
+      for (let c = 0; c < 3; c++) pixels.data[i + c] = COLD[c] + heat * (HOT[c] - COLD[c]);
     }
     context.putImageData(pixels, 0, 0);
   };

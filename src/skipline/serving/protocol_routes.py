@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 import skipline
 from skipline.serving.admission import Admission, Share
-from skipline.serving.descriptions import INFERENCE, TENSORS, UNKNOWN_MODEL, described
+from skipline.serving.descriptions import INFERENCE, READINESS, TENSORS, UNKNOWN_MODEL, described
 from skipline.serving.inference_protocol import model_metadata, read_request, response
 from skipline.serving.refusals import RefusedError, stopping
 from skipline.serving.replies import refusal, reply
@@ -49,7 +49,7 @@ def add_routes(app: FastAPI, service: Service, admission: Admission, traffic: Tr
         """200 as long as the process answers at all."""
         return reply({"live": True})
 
-    @app.get("/v2/health/ready", summary="Whether requests are taken", tags=TAGS)
+    @app.get("/v2/health/ready", summary="Whether requests are taken", tags=TAGS, responses=READINESS)
     async def ready() -> Response:
         """200 once the network is loaded and warm, 503 from the moment the server is told to stop."""
         return refusal(stopping()) if traffic.stopping else reply({"live": True, "ready": True})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Service:
             measurements.forward_pass,
         )
         self._decoders = ThreadPoolExecutor(min(WORKERS, available_cores()), "skipline-decode")
-        self._one_large_body = threading.Lock()
+        self._one_large_body = asyncio.Lock()
 
     async def __aenter__(self) -> Service:
         await self._batcher.__aenter__()
@@ -81,13 +81,9 @@ class Service:
             function: does the reading.
             size: of the body in bytes.
         """
-
-        def alone() -> Result:
-            with self._one_large_body:
-                return function()
-
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, alone if size > LARGE_BODY else function)
+        async with self._one_large_body if size > LARGE_BODY else contextlib.nullcontext():
+            return await loop.run_in_executor(self._decoders, function)
 
     async def decode(self, items: Sequence[Item]) -> list[Image | Unreadable]:
         """Decode images in a few threads, exactly as at training.
