@@ -10,6 +10,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
 |  `- ShapeMismatchError      a residual branch and its shortcut, or an image and a network, do not fit
 `- RunError                   a failure at run time; exit status 1
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
+   |  `- ImageTooLargeError   an image with more pixels than are decoded; nothing was decoded
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
@@ -91,6 +92,10 @@ class ShapeMismatchError(InputError):
 
 class CorruptImageError(RunError):
     """An image that cannot be decoded; the message begins with the file's name."""
+
+
+class ImageTooLargeError(CorruptImageError):
+    """An image whose header claims more pixels than are decoded; the message begins with the file's name."""
 
 
 class DownloadError(RunError):

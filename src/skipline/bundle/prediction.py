@@ -17,7 +17,7 @@ from skipline import metrics
 from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
 from skipline.data import Preprocessing, Progress, decode_image
-from skipline.data.decoding import fit, reason_of
+from skipline.data.decoding import MAX_PIXELS, fit, reason_of
 from skipline.engines import Engine, choose_engine
 from skipline.errors import CorruptImageError, InputError
 
@@ -105,17 +105,27 @@ def predict(
     return sorted(answers, key=lambda answer: answer.index)
 
 
-def decode_item(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """One image as (stored, stored, C) uint8, by the same path that images take at training.
+def decode_item(
+    item: Item, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """Bring one image to the stored form, by the same path that images take at training.
+
+    Args:
+        item: what to decode.
+        preprocessing: gives side and channels.
+        max_pixels: width x height of the largest encoded image that is decoded.
+
+    Returns:
+        (stored, stored, C) uint8.
 
     Raises:
-        CorruptImageError: it cannot be decoded; the message begins with its name.
-        InputError: an array that is no image of the network's channels.
+        CorruptImageError: it cannot be decoded; the message begins with the item's name.
+        InputError: an array whose number of channels the network does not take.
     """
     channels, stored = preprocessing.channels, preprocessing.stored
     content = item.content
     if isinstance(content, (Path, bytes)):
-        return decode_image(content, name=item.name, channels=channels, stored=stored)
+        return decode_image(content, name=item.name, channels=channels, stored=stored, max_pixels=max_pixels)
     if isinstance(content, np.ndarray):
         if content.shape == (stored, stored, channels):
             return content

@@ -42,7 +42,7 @@ def options(
 
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
 COMMANDS = (
-    *("train", "evaluate", "predict", "explain", "export", "diagnose", "study"),
+    *("train", "evaluate", "predict", "explain", "export", "serve", "diagnose", "study"),
     *("models", "summary", "data", "bench"),
 )
 

@@ -69,7 +69,6 @@ def predict(
     form = _chosen_format(form, json_output, out_file)
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise InputError(f"there is no folder '{out_file.parent}' for --out: create it, or choose another")
-<<<<<<< HEAD
     if features is not None:
         from skipline.bundle import check_feature_file
 
@@ -79,9 +78,6 @@ def predict(
                 f"features are computed in fp32: leave --precision {precision} or --features out"
             )
     images = collect(files)
-=======
-    images = collect(files)
->>>>>>> h-explain
     from skipline.bundle import load_bundle
 
     bundle = load_bundle(target)
@@ -120,7 +116,6 @@ def _chosen_format(form: str | None, json_output: bool, out_file: Path | None) -
     return chosen
 
 
-<<<<<<< HEAD
 def _with_features(
     bundle: Bundle, images: list[Path | bytes], file: Path, top: int, batch_size: int, bars: Bars
 ) -> tuple[list[Prediction], dict[str, Any]]:
@@ -152,9 +147,6 @@ def _write(
     top: int,
     features: dict[str, Any] | None,
 ) -> None:
-=======
-def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, top: int) -> None:
->>>>>>> h-explain
     if form == "table" and out_file is None and out.is_terminal:
         out.print(_table(predictions), soft_wrap=False)
         return

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from skipline.errors import CorruptImageError, InputError
+from skipline.errors import CorruptImageError, ImageTooLargeError, InputError
 
 # A file's content decides its format, so a hostile ".jpg" could reach any plugin: EPS, for one, starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000", "TGA")
@@ -62,7 +62,12 @@ class Decoded:
 
 
 def decode_image(
-    file: Path | BinaryIO | bytes, *, name: str, channels: int, stored: int | None
+    file: Path | BinaryIO | bytes,
+    *,
+    name: str,
+    channels: int,
+    stored: int | None,
+    max_pixels: int = MAX_PIXELS,
 ) -> npt.NDArray[np.uint8]:
     """Decode one image file.
 
@@ -72,12 +77,14 @@ def decode_image(
         channels: 1 (grey), 3 (RGB) or 4 (RGB + alpha).
         stored: side in pixels of the centred square that is cut (short side resized to it, bicubic with antialiasing),
             or None to keep the natural width and height.
+        max_pixels: width x height of the largest image that is decoded, at most `MAX_PIXELS`; the header decides.
 
     Returns:
         (stored, stored, C) uint8, or (H, W, C) uint8 where `stored` is None.
 
     Raises:
         CorruptImageError: the file cannot be decoded or is too large; the message begins with `name`.
+        ImageTooLargeError: one of these: more than `max_pixels`.
         InputError: `channels` is none of 1, 3 and 4.
     """
     try:
@@ -87,7 +94,7 @@ def decode_image(
             data = file if isinstance(file, bytes) else file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CorruptImageError(f"{name}: {reason_of(error)}") from error
-    return decode(data, name=name, channels=channels, stored=stored).pixels
+    return decode(data, name=name, channels=channels, stored=stored, max_pixels=max_pixels).pixels
 
 
 def read_limited(path: Path) -> bytes:
@@ -103,7 +110,9 @@ def check_channels(channels: int | None) -> None:
         raise InputError(f"channels must be 1 (grey), 3 (RGB) or 4 (RGB + alpha), not {channels}")
 
 
-def decode(data: bytes, *, name: str, channels: int, stored: int | None) -> Decoded:
+def decode(
+    data: bytes, *, name: str, channels: int, stored: int | None, max_pixels: int = MAX_PIXELS
+) -> Decoded:
     """Like `decode_image`, from the content of a file, with what the file says about itself."""
     check_channels(channels)
     if not data:
@@ -112,7 +121,10 @@ def decode(data: bytes, *, name: str, channels: int, stored: int | None) -> Deco
         raise CorruptImageError(f"{name}: the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
     try:
         with quiet_pillow():
-            return _decode(data, channels, stored)
+            return _decode(data, channels, stored, max_pixels)
+    except Image.DecompressionBombError as error:
+        claim = f"it claims to have more than {max_pixels / 1e6:.3g} million pixels"
+        raise ImageTooLargeError(f"{name}: {claim}") from error
     except UnidentifiedImageError as error:
         raise CorruptImageError(f"{name}: {_what_else(data)}") from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file makes them stumble over
@@ -168,10 +180,10 @@ def reason_of(error: BaseException) -> str:
     return f"cannot be decoded ({text or type(error).__name__})"
 
 
-def _decode(data: bytes, channels: int, stored: int | None) -> Decoded:
+def _decode(data: bytes, channels: int, stored: int | None, max_pixels: int) -> Decoded:
     image = Image.open(io.BytesIO(data), formats=_formats())
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise Image.DecompressionBombError
     grey = image.mode in _GREY_MODES
     if stored is not None and min(width, height) >= 4 * stored and image.format in ("JPEG", "MPO"):
