@@ -25,6 +25,21 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
+def shown(value: object, longest: int = 200) -> str:
+    """A value from outside as one short line for a message.
+
+    Args:
+        value: of any size, such as an integer of more digits than Python prints.
+        longest: characters that are shown; the middle of a longer text is left out.
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # too many digits, or nested too deeply
+        text = f"a huge {type(value).__name__}"
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
 class SkiplineError(Exception):
     """Root of every exception that skipline raises on purpose."""
 

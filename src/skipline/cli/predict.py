@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skipline.cli.console import Bars, log, out
-from skipline.cli.names import encodable, printable
+from skipline.cli.names import encodable, harmless, harmless_json, printable
 from skipline.errors import InputError, SourceError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, 
         return
     text = _csv(predictions, top) if form == "csv" else {"json": _json, "table": _text}[form](predictions)
     if out_file is None:
-        sys.stdout.write(text)
+        sys.stdout.write(harmless(text) if out.is_terminal else text)
         sys.stdout.flush()
         return
     from skipline.storage import write_atomically
@@ -143,7 +143,7 @@ def _write(predictions: Sequence[Prediction], form: str, out_file: Path | None, 
 
 def _json(predictions: Sequence[Prediction]) -> str:
     values = {"predictions": [p.to_json() for p in predictions]}
-    return encodable(json.dumps(values, ensure_ascii=False, allow_nan=False)) + "\n"
+    return harmless_json(json.dumps(values, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _csv(predictions: Sequence[Prediction], top: int) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from skipline.bundle import Evaluation
-from skipline.storage import write_atomically
+from skipline.errors import InputError, shown
+from skipline.storage import parse_json, read_bounded, write_atomically
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Measurement
+
+LARGEST_FILE = 64 * 2**20  # bytes; the confusions of 3,000 classes fit
 
 
 def write_evaluation(
@@ -42,10 +47,41 @@ def write_evaluation(
 
 
 def read_evaluation(folder: Path) -> tuple[Measurement, Measurement, dict[str, Any]] | None:
-    """Training and test figures and the loop's end of a finished run, or None where it is not finished."""
+    """Training and test figures and the loop's end of a finished run, or None where it is not finished.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = folder / "evaluation.json"
     if not path.exists():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    test = values["test"]
-    return Measurement(**values["train"]), Measurement(test["top1"], test["loss"]), values["end"]
+    try:
+        values = _File.model_validate(parse_json(read_bounded(path, LARGEST_FILE)))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'{path}' cannot be read: {shown(str(error))}. Delete it to have the run measured again"
+        ) from error
+    train, test = (Measurement(part.top1, part.loss) for part in (values.train, values.test))
+    return train, test, values.end.model_dump()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class _Score(_Part):
+    top1: float
+    loss: float | None
+
+
+class _End(_Part):
+    status: Literal["done", "stopped early"]
+    epochs: int
+    seconds: float
+    images_per_second: float
+
+
+class _File(_Part):
+    train: _Score
+    test: _Score
+    end: _End
