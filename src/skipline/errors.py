@@ -11,6 +11,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
 `- RunError                   a failure at run time; exit status 1
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
+   |- HubError                the Hugging Face Hub cannot be reached, or refuses; nothing was half done
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
    |- NonFiniteLossError      the loss became NaN or infinite
@@ -108,6 +109,10 @@ class CorruptImageError(RunError):
 
 class DownloadError(RunError):
     """Something must be fetched and could not be; the message says which file to bring and where to put it."""
+
+
+class HubError(RunError):
+    """The Hugging Face Hub cannot be reached, or refuses; the message says what to do."""
 
 
 class MissingExtraError(RunError):

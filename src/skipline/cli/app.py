@@ -42,7 +42,10 @@ def options(
 
 
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
-COMMANDS = ("train", "evaluate", "predict", "diagnose", "study", "models", "summary", "data", "bench")
+COMMANDS = (
+    *("train", "evaluate", "predict", "diagnose", "study", "push", "pull"),
+    *("models", "summary", "data", "bench"),
+)
 
 for _name in COMMANDS:
     import_module(f"skipline.cli.{_name}").register(app)
