@@ -6,6 +6,7 @@ atheris (many inputs). A parser may return whatever it likes or raise a Skipline
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -30,11 +31,13 @@ from skipline.data.archive import Archive
 from skipline.data.decoding import decode
 from skipline.data.listing import Container
 from skipline.data.parquet import Table
-from skipline.errors import CorruptImageError
+from skipline.errors import CorruptImageError, InputError
 from skipline.models import create
+from skipline.report.diagnosis import diagnosis_page
 from skipline.report.diagnosis_record import read_diagnosis
 from skipline.report.reading import read_run
 from skipline.report.run import run_page
+from skipline.report.study import study_page
 from skipline.report.study_record import read_study
 from skipline.training import Plan, Recipe, read_recipe
 from skipline.training.checkpoint import load_checkpoint
@@ -111,11 +114,13 @@ class Target:
         name: also the name of the file that it reads.
         seeds: valid files.
         parse: reads data as a file in a folder that it may write to.
+        show: makes a page of what was read, which must not fail either, but takes longer than reading.
     """
 
     name: str
     seeds: Callable[[], tuple[bytes, ...]]
-    parse: Callable[[bytes, Path], object]
+    parse: Callable[[bytes, Path], Any]
+    show: Callable[[Any], object] | None = None
 
 
 def picture(seed: int, mode: str = "RGB", side: int = 12) -> Image.Image:
@@ -397,15 +402,16 @@ def _parse_events(data: bytes, folder: Path) -> object:
 
     (folder / "events.jsonl").write_bytes(data)
     read_events(folder)
-    return run_page(read_run(folder))
+    return read_run(folder)
 
 
 def _parse_evaluation(data: bytes, folder: Path) -> object:
     (folder / "events.jsonl").write_bytes(_events())
     (folder / "evaluation.json").write_bytes(data)
-    page = run_page(read_run(folder))
-    read_evaluation(folder)
-    return page
+    record = read_run(folder)
+    with contextlib.suppress(InputError):
+        read_evaluation(folder)
+    return record
 
 
 def _study() -> bytes:
@@ -445,17 +451,21 @@ def _diagnosis() -> bytes:
 
 
 def _parse_study(data: bytes, folder: Path) -> object:
-    from skipline.report.study import study_page
-
     (folder / "study.json").write_bytes(data)
-    return study_page(read_study(folder), folder)
+    return read_study(folder)
 
 
 def _parse_diagnosis(data: bytes, folder: Path) -> object:
-    from skipline.report.diagnosis import diagnosis_page
-
     (folder / "diagnosis.json").write_bytes(data)
-    return diagnosis_page(read_diagnosis(folder), folder)
+    return read_diagnosis(folder)
+
+
+def _show_study(record: Any) -> object:
+    return study_page(record, Path())
+
+
+def _show_diagnosis(record: Any) -> object:
+    return diagnosis_page(record, Path())
 
 
 TARGETS = (
@@ -471,8 +481,8 @@ TARGETS = (
     Target("photos.tar.gz", _packed_tars, _parse_tar),
     Target("photos.parquet", _tables, _parse_table),
     Target("image", _images, _parse_image),
-    Target("events.jsonl", lambda: (_events(),), _parse_events),
-    Target("evaluation.json", lambda: (_evaluation(),), _parse_evaluation),
-    Target("study.json", lambda: (_study(),), _parse_study),
-    Target("diagnosis.json", lambda: (_diagnosis(),), _parse_diagnosis),
+    Target("events.jsonl", lambda: (_events(),), _parse_events, run_page),
+    Target("evaluation.json", lambda: (_evaluation(),), _parse_evaluation, run_page),
+    Target("study.json", lambda: (_study(),), _parse_study, _show_study),
+    Target("diagnosis.json", lambda: (_diagnosis(),), _parse_diagnosis, _show_diagnosis),
 )

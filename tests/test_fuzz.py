@@ -45,7 +45,9 @@ def tree(folder: Path) -> set[str]:
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_valid_files_are_read(target: Target, tmp_path: Path) -> None:
     for seed in target.seeds():
-        target.parse(seed, tmp_path)
+        found = target.parse(seed, tmp_path)
+        if target.show is not None:
+            target.show(found)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -70,7 +72,9 @@ def test_damaged_files_end_in_a_result_or_an_error_of_ours(target: Target, tmp_p
         with tempfile.TemporaryDirectory(dir=inside) as folder:
             message = "read"
             try:
-                target.parse(damaged(seed, changes), Path(folder))
+                found = target.parse(damaged(seed, changes), Path(folder))
+                if target.show is not None:
+                    target.show(found)
             except SkiplineError as error:
                 message = str(error)
             assert 0 < len(message) < 10_000

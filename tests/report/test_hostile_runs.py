@@ -73,6 +73,17 @@ def test_pictures_outside_the_run_do_not_come_into_its_page(run: Path) -> None:
     assert "The picture ../private.png is missing" in page
 
 
+def test_a_picture_that_would_start_a_program_is_not_opened(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "mistakes").mkdir()
+    Image.new("RGB", (8, 8), "red").save(run / "mistakes" / "00.png", "EPS")
+    with Image.open(run / "mistakes" / "00.png") as image:
+        assert image.format == "EPS"
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("a program was started"))
+    assert "The picture mistakes/00.png is missing" in run_page(read_run(run))
+
+
 def test_names_cannot_leave_their_place_in_the_page(run: Path) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     for name, content in SEEDS.items():
