@@ -32,6 +32,7 @@ from skipline.training import (
 )
 from skipline.training.pretrained import weights_file
 from skipline.training.run import Say, quiet
+from skipline.training.run_html import run_html
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Trained:
     def interrupted(self) -> bool:
         """Whether something is left to resume."""
         return self.report is None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures of both runs, what the checks found, where things lie."""
+        runs = [("network", self.run), *([("plain twin", self.twin)] if self.twin else [])]
+        return run_html("trained", runs, self.report, self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `skipline train --json` prints."""
@@ -116,7 +122,7 @@ def train(
     Raises:
         InputError: any mistake in the arguments, before anything is written.
     """
-    given = _given_recipe(recipe, [*settings, *_weights_setting(weights)], epochs)
+    given = given_recipe(recipe, [*settings, *_weights_setting(weights)], epochs)
     options: dict[str, Any] = {} if shortcut is None else {"shortcut": shortcut}
     if model is not None:
         with torch.device("meta"):  # a wrong name or option is told before anything is decoded
@@ -139,7 +145,7 @@ def train(
             given is None and not twin and _imagenet_at_hand(dataset, model, progress, say)
         )
         default_model, default_recipe = default_choice(dataset, at_hand, model)
-        given = given or _given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
+        given = given or given_recipe(default_recipe, [*settings, *_weights_setting(weights)], epochs)
         assert given is not None
         plan = replace(plan, model=model or default_model, recipe=given)
         if wanted_side(plan) not in (None, dataset.train.images.shape[1]):
@@ -227,10 +233,20 @@ def _findings(folder: Path) -> tuple[dict[str, Any], ...]:
     return tuple(event["finding"] for event in read_events(folder) if event.get("kind") == "finding")
 
 
-def _given_recipe(
+def given_recipe(
     given: str | Path | Recipe | None, settings: Sequence[str], epochs: int | None
 ) -> Recipe | None:
-    """The recipe asked for with its changes, or None where it is to be chosen once the images are known."""
+    """The recipe asked for with its changes, or None where it is to be chosen once the images are known.
+
+    Args:
+        given: a name, a TOML file, a recipe or None.
+        settings: `key=value` texts.
+        epochs: instead of the recipe's.
+
+    Raises:
+        RecipeError: every mistake together, also where None was given.
+        UnknownNameError: no such recipe.
+    """
     if given is None:
         changed(Recipe(), settings, epochs=epochs)  # mistakes are told now, whatever the choice will be
         return None
