@@ -8,12 +8,17 @@ PEERS  := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 RESULTS := docs/results/bench
 
-.PHONY: help install demo test lint types contract unit bench docs clean
+# The fuzzer, too, has an environment of its own: it instruments what it imports.
+FUZZ   := .venv-fuzz
+FUZZ_STAMP := $(FUZZ)/.installed
+
+.PHONY: help install demo test lint types contract unit bench fuzz docs clean
 
 help:
 	@echo "make demo   train resnet56 and its plain twin on handwritten digits, write bundle and report"
 	@echo "make test   lint, types, import contract and all tests"
 	@echo "make bench  measure speed against the peers, which it installs, and write docs/benchmarks.md"
+	@echo "make fuzz   give every parser 100,000 damaged files (an hour)"
 	@echo "make lint | docs | clean"
 
 install: $(STAMP)
@@ -56,9 +61,20 @@ bench: install $(PEERS_STAMP)
 	$(BIN)/skipline bench scale --out $(RESULTS)/scale.json
 	$(BIN)/python docs/generate_benchmarks.py
 
+$(FUZZ_STAMP): benchmarks/fuzz.txt pyproject.toml
+	@test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	@echo "installing skipline and the fuzzer into $(FUZZ) (a minute or two the first time)"
+	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parquet]'
+	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/fuzz.txt \
+	  || echo "the fuzzer cannot be installed here: its inputs are drawn at random instead"
+	@touch $(FUZZ_STAMP)
+
+fuzz: $(FUZZ_STAMP)
+	$(FUZZ)/bin/python benchmarks/fuzz.py
+
 docs: install
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/generate_benchmarks.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(PEERS) $(FUZZ) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skipline.api import Trained, diagnose, explain, resume, train
+    from skipline.api.classifier import SkiplineClassifier
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
     from skipline.data import open_source
@@ -30,6 +31,7 @@ __all__ = [
     "Observer",
     "Prediction",
     "Recipe",
+    "SkiplineClassifier",
     "Trained",
     "cost",
     "create",
@@ -50,6 +52,7 @@ _HOMES = {
     "Observer": "skipline.training",
     "Prediction": "skipline.bundle",
     "Recipe": "skipline.training",
+    "SkiplineClassifier": "skipline.api.classifier",
     "Trained": "skipline.api",
     "cost": "skipline.models",
     "create": "skipline.models",

@@ -12,6 +12,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
    |  `- ImageTooLargeError   an image with more pixels than are decoded; nothing was decoded
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
+   |- HubError                the Hugging Face Hub cannot be reached, or refuses; nothing was half done
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
    |- AccuracyDropError       a converted network lost more accuracy than was allowed; nothing is kept of it
@@ -26,6 +27,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+
+
+def shown(value: object, longest: int = 200) -> str:
+    """A value from outside as one short line for a message.
+
+    Args:
+        value: of any size, such as an integer of more digits than Python prints.
+        longest: characters that are shown; the middle of a longer text is left out.
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # too many digits, or nested too deeply
+        text = f"a huge {type(value).__name__}"
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 class SkiplineError(Exception):
@@ -100,6 +116,10 @@ class ImageTooLargeError(CorruptImageError):
 
 class DownloadError(RunError):
     """Something must be fetched and could not be; the message says which file to bring and where to put it."""
+
+
+class HubError(RunError):
+    """The Hugging Face Hub cannot be reached, or refuses; the message says what to do."""
 
 
 class MissingExtraError(RunError):

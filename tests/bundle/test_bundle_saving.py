@@ -37,8 +37,8 @@ def test_a_bundle_read_back_answers_bit_for_bit_the_same(network: nn.Module, fol
     assert not bundle.network.training
 
 
-def test_a_bundle_is_two_files_without_pickle_readable_by_all(folder: Path) -> None:
-    assert sorted(p.name for p in folder.iterdir()) == ["bundle.json", "weights.safetensors"]
+def test_a_bundle_is_three_files_without_pickle_readable_by_all(folder: Path) -> None:
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "bundle.json", "weights.safetensors"]
     manifest = json.loads((folder / "bundle.json").read_text())
     assert list(manifest) == ["format", "model", "classes", "preprocessing", "metrics", "provenance"]
     assert manifest["format"] == 1

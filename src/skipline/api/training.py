@@ -33,6 +33,7 @@ from skipline.training import (
 )
 from skipline.training.pretrained import Pretrained, find_weights, with_size
 from skipline.training.run import Say, quiet
+from skipline.training.run_html import run_html
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Trained:
     def interrupted(self) -> bool:
         """Whether something is left to resume."""
         return self.report is None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures of both runs, what the checks found, where things lie."""
+        runs = [("network", self.run), *([("plain twin", self.twin)] if self.twin else [])]
+        return run_html("trained", runs, self.report, self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `skipline train --json` prints."""
@@ -118,7 +124,7 @@ def train(
         InputError: any mistake in the arguments, before anything is written.
     """
     changes = [*settings, *_weights_setting(weights)]
-    given = _given_recipe(recipe, changes, epochs)
+    given = given_recipe(recipe, changes, epochs)
     draft = given or changed(
         Recipe(), changes, epochs=epochs
     )  # mistakes are told now, whatever the choice will be
@@ -141,7 +147,7 @@ def train(
         if given is None and begin is None and not twin:
             begin = _imagenet_at_hand(dataset, chosen, progress, say)
         default_model, default_recipe = default_choice(dataset, begin is not None, chosen)
-        given = given or _given_recipe(default_recipe, changes, epochs)
+        given = given or given_recipe(default_recipe, changes, epochs)
         assert given is not None
         plan = replace(plan, model=chosen or default_model, recipe=_sized(given, begin))
         if wanted_side(plan) not in (None, dataset.train.images.shape[1]):
@@ -229,10 +235,20 @@ def _findings(folder: Path) -> tuple[dict[str, Any], ...]:
     return tuple(event["finding"] for event in read_events(folder) if event.get("kind") == "finding")
 
 
-def _given_recipe(
+def given_recipe(
     given: str | Path | Recipe | None, settings: Sequence[str], epochs: int | None
 ) -> Recipe | None:
-    """The recipe asked for with its changes, or None where it is to be chosen once the images are known."""
+    """The recipe asked for with its changes, or None where it is to be chosen once the images are known.
+
+    Args:
+        given: a name, a TOML file, a recipe or None.
+        settings: `key=value` texts.
+        epochs: instead of the recipe's.
+
+    Raises:
+        RecipeError: every mistake together, also where None was given.
+        UnknownNameError: no such recipe.
+    """
     if given is None:
         return None
     if isinstance(given, Recipe):

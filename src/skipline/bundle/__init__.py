@@ -11,6 +11,7 @@ from skipline.bundle.inputs import ImageInput
 from skipline.bundle.loading import find_bundle, load_bundle
 from skipline.bundle.prediction import Prediction
 from skipline.bundle.saving import save_bundle
+from skipline.bundle.torch_files import read_torch_file
 
 __all__ = [
     "PRECISIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "load_foreign",
     "logits_of",
     "match_classes",
+    "read_torch_file",
     "save_bundle",
     "score",
     "write_features",

@@ -11,12 +11,14 @@ from torch import nn
 
 from skipline.bundle.bundle import Bundle
 from skipline.bundle.manifest import Manifest, read_manifest
-from skipline.bundle.mismatch import describe_mismatch
+from skipline.bundle.mismatch import describe_mismatch, shorten
+from skipline.bundle.safetensors_header import check_header
 from skipline.bundle.saving import MANIFEST, WEIGHTS, previous
-from skipline.errors import InputError, SkiplineError, WeightsError
+from skipline.errors import InputError, SkiplineError, WeightsError, shown
 from skipline.models import create
 
 Shapes = dict[str, tuple[int, ...]]
+REAL = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -83,13 +85,22 @@ def find_bundle(path: Path) -> Path:
 
 def _read_shapes(file: Path) -> Shapes:
     """Names and shapes from the header alone; no tensor is read."""
+    check_header(file)
     try:
         with safe_open(file, framework="pt") as tensors:
-            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+            slices = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118
+            odd = [key for key, value in slices.items() if value.get_dtype() not in REAL]
+            shapes = {key: tuple(value.get_shape()) for key, value in slices.items()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read {file}: {error}. Expected a whole safetensors file: copy the bundle again"
         ) from error
+    if odd:
+        raise WeightsError(
+            f"{file} holds numbers of a kind that no bundle has, in {shorten(odd)}. Expected {', '.join(REAL)}: "
+            "save the bundle again"
+        )
+    return shapes
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -106,7 +117,8 @@ def _create(manifest: Manifest, file: Path) -> nn.Module:
             return create(manifest.model.name, **options)
     except SkiplineError as error:
         raise WeightsError(f"{file} describes a network that cannot be made: {error}") from error
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError) as error:
         raise WeightsError(
-            f"{file} describes a network that cannot be made: {manifest.model.name} with {options}: {error}"
+            f"{file} describes a network that cannot be made: {manifest.model.name} with {shown(options)}: "
+            f"{shown(str(error))}"
         ) from error

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from skipline.data import Preprocessing
-from skipline.errors import WeightsError
+from skipline.errors import WeightsError, shown
+from skipline.storage import read_bounded
 
 FORMAT = 1
 LARGEST_FILE = 16 * 2**20  # bytes; 100,000 class names and a long provenance fit
@@ -63,7 +64,9 @@ class Manifest(_Part):
         for option, count in (("classes", len(self.classes)), ("channels", self.preprocessing.channels)):
             given = self.model.options.get(option, count)
             if given != count:
-                raise ValueError(f"the model has {option}={given}, but classes and preprocessing say {count}")
+                raise ValueError(
+                    f"the model has {option}={shown(given)}, but classes and preprocessing say {count}"
+                )
         return self
 
     def options(self) -> dict[str, Any]:
@@ -91,10 +94,9 @@ def read_manifest(file: Path) -> Manifest:
             all of them are listed.
     """
     try:
-        size = file.stat().st_size
-        if size > LARGEST_FILE:
-            raise WeightsError(f"{file} has {size:,} bytes; a bundle.json has at most {LARGEST_FILE:,}")
-        content = file.read_bytes()
+        content = read_bounded(file, LARGEST_FILE)
+    except ValueError as error:
+        raise WeightsError(f"{file} is no bundle.json: {error}") from error
     except OSError as error:
         raise WeightsError(
             f"cannot read {file}: {error.strerror}. Expected the bundle.json of a bundle"
@@ -103,7 +105,9 @@ def read_manifest(file: Path) -> Manifest:
         version = _Version.model_validate_json(content).format
         if version != FORMAT:
             newer = "upgrade skipline to read it" if version > FORMAT else "save the bundle again"
-            raise WeightsError(f"{file} has format {version}; this skipline reads format {FORMAT}: {newer}")
+            raise WeightsError(
+                f"{file} has format {shown(version)}; this skipline reads format {FORMAT}: {newer}"
+            )
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise WeightsError(f"{file} is not a bundle.json of format {FORMAT}: {_sentences(error)}") from error

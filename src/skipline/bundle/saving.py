@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from skipline.bundle.card import CARD, license_of, model_card
 from skipline.bundle.manifest import FORMAT
 from skipline.data import Preprocessing
 from skipline.errors import InputError
@@ -33,18 +34,20 @@ def save_bundle(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write `weights.safetensors` and `bundle.json`.
+    """Write `weights.safetensors`, `bundle.json` and the model card `README.md`.
 
     The files are written into a temporary folder beside the target and flushed to disk; then the folders
     change places by renaming. A crash at any moment leaves a whole bundle, which `load_bundle` finds.
 
     Args:
-        folder: created, with its parents; an earlier bundle there is replaced.
+        folder: created, with its parents; an earlier bundle there is replaced, but what its card says about a
+            licence is kept.
         network: made by `skipline.models.create`; `name` and `options` say how to make it again. Left
             untouched.
         classes: K class names in the order of the network's outputs.
         preprocessing: as at training.
-        metrics: JSON values, numpy's scalars and arrays included; what is not finite is written as null.
+        metrics: as `model_card` reads them; JSON values, numpy's scalars and arrays included; what is not finite is
+            written as null.
         provenance: likewise. Evaluation reads "source" (its name), "fingerprint" and "split_seed" where given.
 
     Raises:
@@ -52,7 +55,6 @@ def save_bundle(
         StorageError: the disk is full or not writable; an earlier bundle is intact.
     """
     folder = Path(folder).absolute()
-    _refuse_foreign(folder)
     manifest = {
         "format": FORMAT,
         "model": {"name": network.name, "options": network.options},
@@ -61,15 +63,47 @@ def save_bundle(
         "metrics": metrics,
         "provenance": provenance,
     }
-    text = json.dumps(_plain(manifest), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    manifest = _plain(manifest)
+    text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    with replacing(folder) as temporary:
+        write_text(text, temporary / MANIFEST)
+        card = model_card(
+            str(network.name),
+            parameters,
+            classes,
+            preprocessing,
+            manifest["metrics"],
+            manifest["provenance"],
+            license_of(folder / CARD),
+        )
+        write_text(card, temporary / CARD)
+        write_weights(network, temporary / WEIGHTS)
+        # safetensors makes files that only their owner can read; a bundle is there to be passed on
+        (temporary / WEIGHTS).chmod((temporary / MANIFEST).stat().st_mode)
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of a bundle when the block ends without an error.
+
+    Args:
+        folder: absolute; created, with its parents; an earlier bundle there is replaced, what else lies in its folder
+            is kept.
+
+    Yields:
+        The folder to write to, beside the target.
+
+    Raises:
+        InputError: the folder holds something else than a bundle.
+        StorageError: the disk is full or not writable; an earlier bundle is intact.
+    """
+    _refuse_foreign(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder)
         with _temporary_folder(folder) as temporary:
-            write_text(text, temporary / MANIFEST)
-            write_weights(network, temporary / WEIGHTS)
-            # safetensors makes files that only their owner can read; a bundle is there to be passed on
-            (temporary / WEIGHTS).chmod((temporary / MANIFEST).stat().st_mode)
+            yield temporary
             _flush(temporary)
             _replace(folder, temporary)
             _flush(folder.parent)
@@ -130,7 +164,7 @@ def _replace(folder: Path, temporary: Path) -> None:
         temporary.rename(folder)
         return
     # What else stands in the old folder, such as an export, belongs to the user and moves along.
-    others = shutil.ignore_patterns(WEIGHTS, MANIFEST)
+    others = shutil.ignore_patterns(WEIGHTS, MANIFEST, CARD)
     shutil.copytree(folder, temporary, ignore=others, dirs_exist_ok=True, copy_function=_link)
     aside = previous(folder)
     shutil.rmtree(aside, ignore_errors=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +9,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from skipline.bundle.safetensors_header import check_header
+from skipline.bundle.torch_files import read_torch_file
 from skipline.errors import InputError, WeightsError
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network", "net", "ema", "params")
 # DataParallel, torch.compile, wrappers
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.", "encoder.")
+DEEPEST = 8  # containers within containers
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+REAL = frozenset((*_FLOATS, *_INTEGERS))
 
 Tensors = dict[str, torch.Tensor]
 
@@ -41,7 +44,7 @@ def read_tensors(file: Path) -> Tensors:
     """
     if not file.is_file():
         raise InputError(f"no such file of weights '{file}'. Expected .safetensors, .th, .pt or .pth")
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
+    content = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
     tensors = _open_containers(content, file)
     while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in tensors)), None):
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
@@ -49,40 +52,29 @@ def read_tensors(file: Path) -> Tensors:
 
 
 def _read_safetensors(file: Path) -> object:
+    check_header(file)
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"'{file}' is not a whole safetensors file: {error}. Fetch it again") from error
 
 
-def _read_pickle(file: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about archives and protocols that are refused right after
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-        more = f"asks for {found[1]}" if found else "is no plain file of tensors"
-        raise WeightsError(
-            f"'{file}' {more}, and unpickling it could run code: nothing of it was run. Expected tensors "
-            "alone: torch.save(network.state_dict(), file), done where the file is trusted, or a .safetensors"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError) as error:
-        damaged = (
-            f"'{file}' is damaged or is no file of weights. Expected what torch.save or safetensors wrote"
-        )
-        raise WeightsError(f"{damaged}; fetch it again") from error
-
-
 def _open_containers(content: object, file: Path) -> Tensors:
-    while isinstance(content, Mapping):
+    for _ in range(DEEPEST):  # a pickled dictionary may contain itself
+        if not isinstance(content, Mapping):
+            break
         inner = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
         content = inner
     tensors = {}
     if isinstance(content, Mapping):
-        tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        # Other keys than strings are left out: to print one, such as a tuple of a tuple of ..., may take for ever.
+        tensors = {
+            key: value
+            for key, value in content.items()
+            if isinstance(key, str) and isinstance(value, torch.Tensor)
+        }
     if not tensors:
         raise WeightsError(
             f"'{file}' holds no named tensors. Expected a state dict, alone or under {', '.join(CONTAINERS)}"
@@ -93,6 +85,7 @@ def _open_containers(content: object, file: Path) -> Tensors:
             or value.device.type != "cpu"
             or value.is_complex()
             or value.is_quantized
+            or value.dtype not in REAL
         ):
             raise WeightsError(
                 f"'{file}': {key} is no dense tensor of real numbers: save the plain weights instead"

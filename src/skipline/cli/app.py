@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from skipline.cli.console import err, out
+from skipline.cli.names import one_line
 from skipline.errors import InputError, SkiplineError
 
 app = typer.Typer(
@@ -42,7 +43,8 @@ def options(
 
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
 COMMANDS = (
-    *("train", "evaluate", "predict", "explain", "export", "serve", "diagnose", "study"),
+    *("train", "evaluate", "predict", "explain", "export", "serve", "push", "pull"),
+    *("diagnose", "study"),
     *("models", "summary", "data", "bench"),
 )
 
@@ -55,7 +57,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except SkiplineError as error:
-        err.print(f"skipline: {error}", style="red", markup=False)
+        err.print(f"skipline: {one_line(str(error))}", style="red")
         sys.exit(2 if isinstance(error, InputError) else 1)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
@@ -69,8 +71,8 @@ def main() -> None:
         typer.TyperException
     ) as error:  # a mistake in options or arguments, or a group without a subcommand
         if type(error).__name__ == "NoArgsIsHelpError":
-            out.print(error.format_message(), markup=False)
+            out.print(error.format_message())
             sys.exit(0)
-        err.print(f"skipline: {error.format_message()}", style="red", markup=False)
+        err.print(f"skipline: {error.format_message()}", style="red")
         sys.exit(error.exit_code)
     sys.exit(status if isinstance(status, int) else 0)

@@ -5,26 +5,40 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from skipline.cli.names import harmless, harmless_json, one_line
+
+
+class SafeConsole(Console):
+    """A console that untrusted text cannot steer: what is printed is text, whatever a file or class is called."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render to segments; escape sequences come from styles alone."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control or text.isprintable() else Segment(harmless(text), style)
+
+
+out = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = SafeConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def emit_json(value: dict[str, Any]) -> None:
     """Print exactly one JSON object on stdout."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    # A file name may hold bytes that are no text: they are shown as escapes instead of ending the command.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+    # A file name may hold bytes that are no text, or steer the terminal: they are shown as escapes.
+    sys.stdout.write(harmless_json(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n")
     sys.stdout.flush()
 
 
 def log(message: str) -> None:
-    """One plain line on stderr, no markup interpreted."""
-    err.print(message, markup=False)
+    """One plain line on stderr."""
+    err.print(one_line(message))
 
 
 class Bars:
@@ -74,7 +88,7 @@ class Bars:
     def _draw(self, what: str, done: int, total: int) -> None:
         if self._bars is None:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),

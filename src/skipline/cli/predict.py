@@ -18,7 +18,7 @@ from rich.text import Text
 
 from skipline.cli.console import Bars, log, out
 from skipline.cli.images import STDIN, collect
-from skipline.cli.names import encodable, printable
+from skipline.cli.names import encodable, harmless, harmless_json, printable
 from skipline.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _write(
     else:
         text = _csv(predictions, top) if form == "csv" else _text(predictions)
     if out_file is None:
-        sys.stdout.write(text)
+        sys.stdout.write(harmless(text) if out.is_terminal else text)
         sys.stdout.flush()
         return
     from skipline.storage import write_atomically
@@ -171,7 +171,7 @@ def _json(predictions: Sequence[Prediction], features: dict[str, Any] | None) ->
     values: dict[str, Any] = {"predictions": [p.to_json() for p in predictions]}
     if features is not None:
         values["features"] = features
-    return encodable(json.dumps(values, ensure_ascii=False, allow_nan=False)) + "\n"
+    return harmless_json(json.dumps(values, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _csv(predictions: Sequence[Prediction], top: int) -> str:

@@ -48,7 +48,7 @@ class TrainingDisplay(Observer):
         )
         if err.is_terminal:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(compact=True),

@@ -13,9 +13,11 @@ import io
 import lzma
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,11 @@ from skipline.data.listing import Found, Listing, is_image_name, printable
 from skipline.errors import SourceError, StorageError
 
 MAX_HEADER_BYTES = 2**20
+MAX_MEMBERS = 2**24  # ImageNet as a whole has 14 million images
+MAX_NAME = 4096  # characters, as of a path
+MAX_DEPTH = 64  # folders within each other
+MAX_RATIO = 200  # of unpacked to packed bytes, beyond FREE_BYTES; bombs have 1,000 and more, images about 1
+FREE_BYTES = 2**30
 DISK_RESERVE = 2**30
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -104,15 +111,29 @@ class Archive:
         found = Found()
         try:
             with tarfile.open(fileobj=_Headers(self._file), mode="r:") as tar:
+                before = members = 0
                 while (member := tar.next()) is not None:
+                    members += 1
+                    if members > MAX_MEMBERS:
+                        raise tarfile.ReadError(f"it lists more than {MAX_MEMBERS:,} files")
+                    if tar.offset <= before:  # older versions of Python go round in circles here
+                        raise tarfile.ReadError("a file of negative size")
+                    before = tar.offset
                     self._add(member, found)
                     vars(tar)["members"].clear()  # tarfile keeps every member: a gigabyte for a million
                 self._check_end(tar.offset)
-        except (tarfile.TarError, ValueError, OverflowError, MemoryError) as error:
-            raise SourceError(
-                f"'{self.source}' is not a whole .tar archive ({error}). Copy or download it again"
-            ) from error
+        # tarfile lets through whatever a broken header makes it stumble over, and recurses over extended headers
+        except (tarfile.TarError, struct.error, ValueError, LookupError, TypeError, ArithmeticError) as error:
+            raise self._broken(error) from error
+        except (RecursionError, MemoryError) as error:
+            raise self._broken(error) from error
         return lay_out(found, self.source)
+
+    def _broken(self, error: Exception) -> SourceError:
+        reason = " ".join(printable(str(error)).split())[:200] or type(error).__name__
+        return SourceError(
+            f"'{self.source}' is not a whole .tar archive ({reason}). Copy or download it again"
+        )
 
     def _check_end(self, offset: int) -> None:
         """Refuse an archive that ends in anything but its end mark: tarfile stops there without a word."""
@@ -124,11 +145,11 @@ class Archive:
         reason = _refusal(member)
         if reason is not None:
             if is_image_name(name.rpartition("/")[2]):
-                found.problems.append(Problem(printable(member.name), reason))
+                found.problems.append(Problem(printable(member.name[:MAX_NAME]), reason))
         elif member.isdir():
             if name:
                 found.folders.add(name)
-        elif member.offset_data + member.size > self._size:
+        elif member.size < 0 or member.offset_data + member.size > self._size:
             raise tarfile.ReadError(f"it ends in the middle of {printable(name)}")
         elif found.add(name):
             if name in self._where:  # appended again, as `tar -r` does: the later one counts
@@ -147,6 +168,8 @@ def _refusal(member: tarfile.TarInfo) -> str | None:
     parts = member.name.replace("\\", "/").split("/")
     if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
         return "its path leads out of the archive"
+    if len(member.name) > MAX_NAME or len(parts) > MAX_DEPTH:
+        return f"its path is longer than {MAX_NAME:,} characters or deeper than {MAX_DEPTH} folders"
     return None
 
 
@@ -198,17 +221,23 @@ def _plain(path: Path, source: str) -> IO[bytes]:
 def _decompressed(opener: Callable[[Path], Any], path: Path, source: str) -> IO[bytes]:
     folder = cache_folder()
     target = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it; it has no name to clean up
+    most = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     try:
         with opener(path) as packed:
             while block := packed.read(2**22):
-                # A bomb of a few megabytes unpacks to terabytes: the disk is the bound, and some of it stays free.
+                # A bomb of a few megabytes unpacks to terabytes.
+                if target.tell() > most:
+                    raise SourceError(
+                        f"'{source}' unpacks to more than {MAX_RATIO} times its size, as no archive of images does. "
+                        "If you trust it, unpack it yourself and give the folder"
+                    )
                 if shutil.disk_usage(folder).free < DISK_RESERVE:
                     raise StorageError(
                         f"'{source}' unpacks to more than the disk of '{folder}' holds. Free some space, or set "
                         "SKIPLINE_HOME to a folder on another disk"
                     )
                 target.write(block)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         target.close()
         raise SourceError(
             f"'{source}' is not a whole archive ({error}). Copy or download it again"

@@ -17,6 +17,7 @@ from skipline.data.preprocessing import Preprocessing
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
+LARGEST_SIDE = 4096  # pixels; images are stored at no more
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -43,11 +44,11 @@ class Augmentation:
             Hutter 2021); for photos with 1 or 3 channels.
     """
 
-    pad_crop: Annotated[int, Field(ge=0)] = 0
+    pad_crop: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 0
     padding: cropping.Padding = "reflect"
     random_resized_crop: Annotated[Finite, Field(gt=0, le=1)] | None = None
     flip: Literal["none", "random", "alternating"] = "none"
-    cutout: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 0
     random_erasing: Annotated[Finite, Field(ge=0, le=1)] = 0.0
     mixup: Annotated[Finite, Field(ge=0)] = 0.0
     cutmix: Annotated[Finite, Field(ge=0)] = 0.0

@@ -216,12 +216,17 @@ def _square(image: Image.Image, side: int) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=255.0, neginf=0.0)
-        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
-        return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))
+        values = np.array(image)  # worked on in place: a huge image has 0.7 GB
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+        if values.max(initial=0.0) <= 1.0:
+            values *= 255.0
+        np.clip(values.round(out=values), 0, 255, out=values)
+        return Image.fromarray(values.astype(np.uint8))
     if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray((values >> 8).astype(np.uint8))
+        whole = np.array(image)
+        np.clip(whole, 0, 65535, out=whole)
+        whole >>= 8
+        return Image.fromarray(whole.astype(np.uint8))
     return image
 
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,14 @@ from skipline.data.layout import lay_out
 from skipline.data.listing import Found, Listing, is_hidden, is_image_name, printable
 from skipline.errors import SourceError
 
+MOST_VISITS = 16  # of one folder, through links
+
 
 class Folder:
     """A folder of images as a `Container`.
 
-    Links to files and to folders are followed, wherever they lead; a link back to a folder that it lies in is not.
+    Links to files and to folders are followed, wherever they lead; a link back to a folder that it lies in is not, nor
+    one to a folder that was entered many times already: a dozen folders of links to each other would never end.
 
     Args:
         path: the folder.
@@ -96,6 +100,7 @@ def walk(root: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
     """
     top = root.stat()
     pending = [("", frozenset({(top.st_dev, top.st_ino)}))]
+    visits: Counter[tuple[int, int]] = Counter()
     while pending:
         prefix, above = pending.pop()
         try:
@@ -119,7 +124,11 @@ def walk(root: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
                 key = (status.st_dev, status.st_ino)
                 if key in above and os.name != "nt":  # Windows reports no inode here, and has few such links
                     found.problems.append(Problem(printable(name), "a link to a folder that it lies in"))
+                elif visits[key] >= MOST_VISITS and os.name != "nt":
+                    reason = f"a link to a folder that was entered {MOST_VISITS} times already"
+                    found.problems.append(Problem(printable(name), reason))
                 else:
+                    visits[key] += 1
                     found.folders.add(name)
                     pending.append((f"{name}/", above | {key}))
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +22,12 @@ from skipline.data.folder import walk
 from skipline.data.imageset import Problem
 from skipline.data.layout import SPLIT_FOLDERS, settle_splits
 from skipline.data.listing import Entry, Found, Listing, class_name, is_hidden, printable
+from skipline.data.parquet_schema import MOST_ROWS, Columns, columns_of
 from skipline.errors import MissingExtraError, SourceError
 
 SUFFIX = ".parquet"
-IMAGE_COLUMNS = ("image", "img", "picture", "photo")
-LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
-ROWS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Where images and labels stand in a table.
-
-    Attributes:
-        image: column of images.
-        nested: whether an image is a struct with a field `bytes`.
-        label: column of labels.
-        names: class names by label, or None where the schema has none.
-    """
-
-    image: str
-    nested: bool
-    label: str
-    names: tuple[str, ...] | None
+LABELS_AT_ONCE = 2**16
+LONGEST_LABEL = 1000  # characters
 
 
 class Table:
@@ -88,8 +70,8 @@ class Table:
         share = -(-count // len(self._files))
         for file, columns in zip(self._files[:count], self._columns, strict=False):
             with self._table(file) as table:
-                first = next(table.iter_batches(batch_size=share, columns=[columns.image]), None)
-                for value in first.column(0) if first is not None else ():
+                batches = table.iter_batches(batch_size=min(share, columns.at_once), columns=[columns.image])
+                for value in islice((value for batch in batches for value in batch.column(0)), share):
                     if content := _content(value.as_py(), columns.nested):
                         yield content
 
@@ -98,7 +80,7 @@ class Table:
         for file, columns, kept in zip(self._files, self._columns, self._laid_out[1], strict=True):
             row = 0
             with self._table(file) as table:
-                for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=[columns.image]):
+                for batch in table.iter_batches(batch_size=columns.at_once, columns=[columns.image]):
                     for value in batch.column(0):
                         if row in kept:
                             yield partial(_given, _content(value.as_py(), columns.nested))
@@ -115,8 +97,7 @@ class Table:
         order: dict[str, None] = {}  # class names in the order of their labels
         problems: list[Problem] = []
         for file, columns, split in zip(self._files, self._columns, self._splits(), strict=True):
-            with self._table(file) as table:
-                labels = table.read(columns=[columns.label]).column(0).to_pylist()
+            labels = self._labels(file, columns)
             rows = [row for row, label in enumerate(labels) if label is not None and label != -1]
             if len(rows) < len(labels):
                 problems.append(
@@ -134,6 +115,33 @@ class Table:
         settled, notes = settle_splits(entries, self.source)
         return Listing(tuple(settled), tuple(order), tuple(problems), tuple(notes)), kept
 
+    def _labels(self, file: Path, columns: Columns) -> list[Any]:
+        """The labels of a file; equal texts are one object."""
+        labels: list[Any] = []
+        texts: dict[str, str] = {}
+        # Repeated texts are kept as numbers of a dictionary: a million rows may share one of a megabyte.
+        numbered = {"read_dictionary": [columns.label]} if columns.text else {}
+        with self._table(file, **numbered) as table:
+            for batch in table.iter_batches(batch_size=LABELS_AT_ONCE, columns=[columns.label]):
+                column = batch.column(0)
+                if hasattr(column, "dictionary"):
+                    names = [self._label_text(name.as_py(), texts) for name in column.dictionary]
+                    labels += [None if i is None else names[i] for i in column.indices.to_pylist()]
+                else:
+                    labels += column.to_pylist()
+                if len(labels) > MOST_ROWS:
+                    raise SourceError(
+                        f"'{self.source}' has more than {MOST_ROWS:,} rows: split it into several"
+                    )
+        return labels
+
+    def _label_text(self, label: str, texts: dict[str, str]) -> str:
+        if len(label) > LONGEST_LABEL:
+            raise SourceError(
+                f"'{self.source}' has a label of {len(label):,} characters; a class name has at most {LONGEST_LABEL:,}"
+            )
+        return texts.setdefault(label, label)
+
     def _splits(self) -> list[str | None]:
         """Each file's split, from the words in its path."""
         words = [re.split(r"[^a-z]+", self._relative(file).lower()) for file in self._files]
@@ -149,20 +157,23 @@ class Table:
         return file.name if file == self.path else file.relative_to(self.path).as_posix()
 
     @functools.cached_property
-    def _columns(self) -> list[_Columns]:
+    def _columns(self) -> list[Columns]:
         found = []
         for file in self._files:
             with self._table(file) as table:
-                found.append(_columns_of(table.schema_arrow, self.source))
+                size = file.stat().st_size
+                found.append(columns_of(table.schema_arrow, table.metadata, size, self.source))
         return found
 
     @contextmanager
-    def _table(self, file: Path) -> Iterator[Any]:
+    def _table(self, file: Path, **options: Any) -> Iterator[Any]:
+        parquet = self._pyarrow()
         try:
-            with self._pyarrow().ParquetFile(file) as table:
+            with parquet.ParquetFile(file, **options) as table:
                 yield table
-        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-            reason = " ".join(str(error).split())[:160]
+        # pyarrow reports a broken file in many ways: as ArrowInvalid, as a missing key, as memory that is not there
+        except (OSError, ValueError, LookupError, NotImplementedError, TypeError, MemoryError) as error:
+            reason = printable(" ".join(str(error).split())[:160])
             raise SourceError(f"'{printable(str(file))}' cannot be read as parquet: {reason}") from error
 
     def _pyarrow(self) -> Any:
@@ -171,41 +182,6 @@ class Table:
         except ImportError as error:
             raise MissingExtraError("pyarrow", "parquet", f"reading '{self.source}'") from error
         return pyarrow.parquet
-
-
-def _columns_of(schema: Any, source: str) -> _Columns:
-    """Find the image and the label column."""
-    metadata = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(metadata).get("info", {}).get("features", {}) if metadata else {}
-    kinds = {name: str(value.get("_type")) for name, value in features.items() if isinstance(value, dict)}
-    types = {name: str(schema.field(name).type) for name in schema.names}
-    columns = ", ".join(f"{name}: {kind}" for name, kind in types.items())
-
-    images = [n for n in schema.names if kinds.get(n) == "Image"] or [
-        n
-        for n, kind in types.items()
-        if kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
-    ]
-    labels = [n for n in schema.names if kinds.get(n) == "ClassLabel"] or [
-        n
-        for n, kind in types.items()
-        if kind.startswith(("int", "uint")) or kind in ("string", "large_string")
-    ]
-    image, label = _pick(images, IMAGE_COLUMNS), _pick(labels, LABEL_COLUMNS)
-    if image is None or label is None:
-        missing = (
-            "image column (a struct with bytes)" if image is None else "label column (integers or strings)"
-        )
-        raise SourceError(f"'{source}' has no single {missing} called as expected; it has {columns}")
-    names = features.get(label, {}).get("names") if kinds.get(label) == "ClassLabel" else None
-    return _Columns(image, types[image].startswith("struct"), label, tuple(names) if names else None)
-
-
-def _pick(candidates: list[str], usual: tuple[str, ...]) -> str | None:
-    """The only candidate, or the one with the most usual name."""
-    if len(candidates) == 1:
-        return candidates[0]
-    return next((name for name in usual if name in candidates), None)
 
 
 def _named(label: int, names: tuple[str, ...], file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from skipline import display
 from skipline.diagnosis.probes.reading import Reading
 
 Severity = Literal["error", "warning", "note"]
@@ -41,6 +42,10 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**asdict(self), "treatments": list(self.treatments)}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return display.block("Finding", _remark(self))
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,33 @@ class Diagnosis:
             "machine": self.machine,
             "seconds": round(self.seconds, 1),
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: findings, tested remedies, and how much was checked."""
+        count = len(self.findings)
+        found = "nothing was found" if not count else f"{count} finding{'s' if count > 1 else ''}"
+        tested = [
+            (
+                verdict.remedy,
+                verdict.outcome,
+                f"{verdict.effect:+.3g}",
+                f"{verdict.interval[0]:.3g} to {verdict.interval[1]:.3g}",
+                f"{verdict.sham:+.3g}",
+                f"{verdict.seeds}",
+            )
+            for verdict in self.verdicts
+        ]
+        return display.block(
+            f"{self.target} on {self.source}",
+            *map(_remark, self.findings),
+            display.grid(("tested remedy", "outcome", "effect", "95 % interval", "sham", "seeds"), tested),
+            display.line(f"{len(self.fine)} other checks found nothing, {len(self.not_run)} could not run."),
+            detail=found,
+        )
+
+
+def _remark(finding: Finding) -> str:
+    where = f"{finding.where}: " if finding.where else ""
+    figures = "" if finding.threshold is None else f" (alarm at {finding.threshold:g}, {finding.source})"
+    sentences = (f"{where}{finding.sentence}{figures}", f"remedy: {finding.remedy}")
+    return display.remark(finding.severity, finding.diagnosis, *sentences)

@@ -22,7 +22,8 @@ def choose_for_sizes(
     Args:
         network: in evaluation mode; left untouched.
         images: (N, C, H, W) fp32, as many as the largest batch.
-        precision: see `choose_engine`, like `progress`.
+        precision: see `choose_engine`.
+        progress: told about the stages.
 
     Returns:
         An engine; its speed-up is that of a full batch.

@@ -48,6 +48,12 @@ class Network(nn.Module):
         self.channels = channels
         self.classes = classes
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: parameters, MACs and stages."""
+        from skipline.models.summary_html import network_html
+
+        return network_html(self)
+
     def check(self, images: torch.Tensor) -> torch.Tensor:
         """Refuse images that the layers cannot take, in words instead of a traceback from inside a layer.
 

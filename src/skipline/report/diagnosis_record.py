@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from skipline.errors import InputError
+from skipline.errors import InputError, shown
 from skipline.report.probe_record import Probe
-from skipline.report.record import Finding, Number, Record
-from skipline.report.study_record import Interval
+from skipline.report.record import Finding, Number, Record, Whole
+from skipline.report.study_record import LARGEST_FILE, Interval
+from skipline.storage import parse_json, read_bounded
 
 
 class NotRunRecord(Record):
@@ -39,8 +39,8 @@ class VerdictRecord(Record):
     sham: Number = None
     sham_interval: Interval = None
     outcome: Literal["confirmed", "refuted", "inconclusive"]
-    seeds: int
-    steps: int = 0
+    seeds: Whole
+    steps: Whole = 0
     seconds: float
     arms: dict[str, Any] = Field(default_factory=dict)
 
@@ -74,9 +74,9 @@ def read_diagnosis(folder: Path) -> DiagnosisRecord:
     if not file.is_file():
         raise InputError(f"'{folder}' holds no diagnosis: expected a file diagnosis.json in it.")
     try:
-        found = DiagnosisRecord.model_validate(json.loads(file.read_bytes()))
-    except ValueError as error:  # ValidationError and JSONDecodeError are ValueErrors
-        reason = "; ".join(str(error).splitlines()[:3])
+        found = DiagnosisRecord.model_validate(parse_json(read_bounded(file, LARGEST_FILE)))
+    except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors
+        reason = shown("; ".join(str(error).splitlines()[:3]), 600)
         raise InputError(f"'{file}' cannot be read as a diagnosis: {reason}") from error
     by_step = {reading.step: reading for reading in found.readings}
     return found.model_copy(update={"readings": tuple(by_step[step] for step in sorted(by_step))})

@@ -12,6 +12,7 @@ from PIL import Image
 
 TINY_SIDE = 64  # pixels; up to here every pixel counts, so it is kept exactly and shown as a square
 LARGEST_SIDE = 160
+FORMATS = ("PNG", "JPEG")  # a file's content decides its format, and others, such as EPS, start programs
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def picture(folder: Path, name: str) -> Picture | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
+            with file.open("rb") as content, Image.open(content, formats=FORMATS) as image:
                 return embedded(image)
-    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # Pillow's plugins raise whatever a broken file makes them stumble over
         return None
 
 

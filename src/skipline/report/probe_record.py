@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skipline.report.record import Number, Record
+from skipline.report.record import Number, Record, Whole
 
 
 class LayerProbe(Record):
@@ -10,7 +10,7 @@ class LayerProbe(Record):
 
     name: str
     kind: str
-    depth: int
+    depth: Whole
     weight_norm: Number = None
     grad_norm: Number = None
     grad_weight_ratio: Number = None
@@ -52,8 +52,8 @@ class BlockProbe(Record):
 class Probe(Record):
     """All probes at one moment; losses in nats, `top1` 0-1."""
 
-    step: int
-    images: int
+    step: Whole
+    images: Whole
     loss: Number = None
     eval_loss: Number = None
     top1: Number = None
@@ -67,7 +67,7 @@ class Overhead(Record):
 
     seconds: Number = None
     share: Number = None
-    skipped: int = 0
+    skipped: Whole = 0
 
     def __add__(self, other: Overhead) -> Overhead:
         """The cost of two sessions together."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
-from skipline.errors import InputError
+from skipline.errors import InputError, shown
 from skipline.report.probe_record import Overhead, Probe
 from skipline.report.record import End, Epoch, Evaluation, Finding, RunRecord, Start, Step
+from skipline.storage import parse_json, parse_toml, read_bounded
+
+LARGEST_FILE = 64 * 2**20  # bytes; the confusions of 3,000 classes fit
+LARGEST_RECIPE = 256 * 2**10
+LARGEST_LINE = 8 * 2**20  # bytes; a reading of the probes in a network of 1202 layers has 0.6 MB
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -33,10 +35,12 @@ def read_run(folder: Path) -> RunRecord:
             f"'{folder}' is not a run folder: expected a file events.jsonl in it, as training writes it."
         )
     log = _Log()
-    *lines, rest = events.read_text(encoding="utf-8", errors="replace").split("\n")
-    for line in filter(str.strip, lines):
-        log.bad += not log.add(line)
-    log.add(rest)  # a last line without its newline was cut off by an interruption: no mistake worth telling
+    try:
+        for line, whole in _lines(events):
+            # A last line without its newline was cut off by an interruption: no mistake worth telling.
+            log.bad += not log.add(line) and whole and bool(line.strip())
+    except OSError as error:
+        raise InputError(f"'{events}' cannot be read: {error.strerror}") from error
     if log.start is None:
         raise InputError(
             f"'{events}' has no readable \"start\" line, so it does not tell which run this was."
@@ -48,7 +52,7 @@ def read_run(folder: Path) -> RunRecord:
     try:
         evaluation = _evaluation(folder / "evaluation.json")
     except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors
-        unreadable.append(f"evaluation.json could not be read: {str(error).splitlines()[0]}")
+        unreadable.append(f"evaluation.json could not be read: {shown(str(error).splitlines()[0])}")
     if (folder / "twin").is_dir():
         try:
             twin = read_run(folder / "twin")
@@ -92,13 +96,9 @@ class _Log:
     def add(self, text: str) -> bool:
         """Take in one line; False if it says nothing usable."""
         try:
-            self._take(json.loads(text))
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-        ):  # not JSON, not an object, or a key that is missing or wrong
-            return False
+            self._take(parse_json(text))
+        except (ValueError, TypeError, KeyError, OverflowError):
+            return False  # not JSON, not an object, or a key that is missing or wrong
         return True
 
     def _take(self, line: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ class _Log:
             cost = Overhead.model_validate(line)  # one a session
             self.overhead = cost if self.overhead is None else self.overhead + cost
         elif kind == "probe-failed":
-            self.probe_failure = f"at step {int(line['step'])}: {line['reason']}"
+            self.probe_failure = f"at step {int(line['step'])}: {str(line['reason'])[:1000]}"
         elif kind == "resume":
             self._go_back(int(line["step"]))
         elif kind == "end":
@@ -138,16 +138,28 @@ class _Log:
 
 def _evaluation(file: Path) -> Evaluation | None:
     # Not pydantic's own JSON parser: Python writes an undefined recall as NaN, which that one refuses.
-    return Evaluation.model_validate(json.loads(file.read_bytes())) if file.is_file() else None
+    if not file.is_file():
+        return None
+    return Evaluation.model_validate(parse_json(read_bounded(file, LARGEST_FILE)))
+
+
+def _lines(file: Path) -> Iterator[tuple[str, bool]]:
+    """The lines of a file, and whether each has its end; what is longer than LARGEST_LINE comes as several."""
+    with file.open("rb") as opened:
+        while line := opened.readline(LARGEST_LINE):
+            yield line.decode("utf-8", "replace"), line.endswith(b"\n") or len(line) == LARGEST_LINE
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    try:
+        return read_bounded(file, LARGEST_RECIPE).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def _plan(recipe: str) -> dict[str, Any]:
     try:
-        run = tomlkit.parse(recipe).unwrap().get("run")
-    except TOMLKitError:
+        run = parse_toml(recipe).get("run")
+    except ValueError:
         return {}  # the text is shown as it stands; only the command line is poorer for it
     return run if isinstance(run, dict) else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 if TYPE_CHECKING:
     from skipline.report.probe_record import Overhead, Probe
@@ -19,12 +19,14 @@ def _finite(value: Any) -> Any:
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # beyond, Python cannot even divide it by a float
+Moment = Annotated[float, Field(ge=0, lt=2**37)]  # seconds since 1970, up to where a calendar ends
 
 
 class Record(BaseModel):
     """Values as a file gives them; further keys are left alone."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Source(Record):
@@ -32,33 +34,33 @@ class Source(Record):
 
     name: str
     fingerprint: str
-    train: int
-    test: int
-    validation: int | None = None
+    train: Whole
+    test: Whole
+    validation: Whole | None = None
     classes: tuple[str, ...]
-    input: tuple[int, int, int]
-    problems: int = 0
+    input: tuple[Whole, Whole, Whole]
+    problems: Whole = 0
     notes: tuple[str, ...] = ()
 
 
 class Start(Record):
     """How the run began."""
 
-    time: float
+    time: Moment
     model: str
     options: dict[str, Any] = {}
-    params: int
-    macs: int
+    params: Whole
+    macs: Whole
     recipe: str
     source: Source
     machine: dict[str, Any] = {}
     precision: str = "not recorded"
-    threads: int | None = None
+    threads: Whole | None = None
     device: str = "not recorded"
-    seed: int
-    epochs: int
-    steps_per_epoch: int
-    batch_size: int
+    seed: Whole
+    epochs: Whole
+    steps_per_epoch: Whole
+    batch_size: Whole
 
 
 class Score(Record):
@@ -71,7 +73,7 @@ class Score(Record):
 class Step(Record):
     """The state at one recorded step; `epoch` is fractional."""
 
-    step: int
+    step: Whole
     epoch: float
     lr: float
 
@@ -79,8 +81,8 @@ class Step(Record):
 class Epoch(Record):
     """One finished epoch, counted from 1."""
 
-    epoch: int
-    step: int
+    epoch: Whole
+    step: Whole
     lr: Number = None
     train: Score
     test: Score | None = None
@@ -107,16 +109,16 @@ class End(Record):
 
     status: Literal["done", "interrupted", "failed"]
     seconds: Number = None
-    epochs: int | None = None
+    epochs: Whole | None = None
     images_per_second: Number = None
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Whole | None = None
 
 
 class ClassScore(Record):
     """One class on the test images; None where a denominator is zero."""
 
     name: str
-    n: int
+    n: Whole
     recall: Number = None
     precision: Number = None
 
@@ -124,14 +126,14 @@ class ClassScore(Record):
 class Measurement(Record):
     """The test images, measured; `confusion` has true classes as rows, (K, K)."""
 
-    n: int
+    n: Whole
     top1: float
     top1_interval: tuple[float, float] | None = None
     top5: Number = None
     loss: Number = None
     ece: Number = None
     classes: tuple[ClassScore, ...] = ()
-    confusion: tuple[tuple[int, ...], ...] = ()
+    confusion: tuple[tuple[Whole, ...], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -146,7 +148,7 @@ class Mistake(Record):
     """A test image that was classified wrongly with confidence; `image` is relative to the run folder."""
 
     image: str
-    index: int
+    index: Whole
     file: str | None = None
     true: str
     predicted: str

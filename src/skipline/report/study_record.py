@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from skipline.errors import InputError
+from skipline.errors import InputError, shown
 from skipline.report.panels import Panel
-from skipline.report.record import Number, Record
+from skipline.report.record import Number, Record, Whole
+from skipline.storage import parse_json, read_bounded
+
+LARGEST_FILE = 64 * 2**20  # bytes; the largest study of ours has 2 MB
 
 
 def _bounds(value: Any) -> Any:
@@ -26,8 +28,8 @@ class StudySource(Record):
 
     name: str
     fingerprint: str = ""
-    train: int
-    test: int
+    train: Whole
+    test: Whole
     classes: tuple[str, ...] = ()
 
 
@@ -48,8 +50,8 @@ class ArmRecord(Record):
     name: str
     description: str = ""
     results: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
-    params: int | None = None
-    macs: int | None = None
+    params: Whole | None = None
+    macs: Whole | None = None
 
 
 class StudyRecord(Record):
@@ -62,7 +64,7 @@ class StudyRecord(Record):
     command: str
     source: StudySource | None = None
     budget: str
-    seeds: tuple[int, ...]
+    seeds: tuple[Whole, ...]
     machine: dict[str, Any] = Field(default_factory=dict)
     seconds: float
     arms: tuple[ArmRecord, ...] = ()
@@ -81,7 +83,7 @@ def read_study(folder: Path) -> StudyRecord:
     if not file.is_file():
         raise InputError(f"'{folder}' is not a study's folder: expected a file study.json in it.")
     try:
-        return StudyRecord.model_validate(json.loads(file.read_bytes()))
-    except ValueError as error:  # ValidationError and JSONDecodeError are ValueErrors
-        reason = "; ".join(str(error).splitlines()[:3])
+        return StudyRecord.model_validate(parse_json(read_bounded(file, LARGEST_FILE)))
+    except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors
+        reason = shown("; ".join(str(error).splitlines()[:3]), 600)
         raise InputError(f"'{file}' cannot be read as a study's result: {reason}") from error

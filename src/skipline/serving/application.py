@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-import skipline
 from skipline.bundle import Bundle
+from skipline.machine import describe_machine
 from skipline.serving import health, pages, prediction_routes, protocol_routes
 from skipline.serving.admission import Admission
 from skipline.serving.answering import Answer
@@ -57,7 +57,7 @@ def create_app(
 
     app = FastAPI(
         title=f"skipline: {bundle.name}",
-        version=skipline.__version__,
+        version=str(describe_machine()["skipline"]),
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,  # these pages would fetch scripts from elsewhere; our own do not

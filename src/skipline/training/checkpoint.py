@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from skipline.errors import InputError
+from skipline.bundle import read_torch_file
+from skipline.errors import InputError, WeightsError, shown
 from skipline.storage import write_atomically
 
 FORMAT = 1
@@ -34,12 +34,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: the file is not a checkpoint of this version.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {found}")
+        state = read_torch_file(path)
+    except WeightsError as error:
+        raise InputError(f"{path} cannot be read as a checkpoint: {error}") from error
+    found = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(state, dict) or type(found) is not int or found != FORMAT:
+        what = found if type(found) in (int, str) else type(state if found is None else found).__name__
+        raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {shown(what)}")
     return state
 
 

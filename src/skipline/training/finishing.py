@@ -22,6 +22,7 @@ from skipline.training.plan import Plan
 from skipline.training.precision import Execution
 from skipline.training.results import Figures, write_evaluation
 
+WEAKEST = 5  # classes that a model card names
 TRAIN_SAMPLE = 5_000  # training images that the final training accuracy is measured on
 
 
@@ -60,7 +61,11 @@ def finish(
         tta = evaluate(
             network, dataset.test, preprocessing, tta=plan.recipe.tta, device=device, progress=progress
         )
-    metrics = {"train": vars(train), "test": _headline(test), "tta": _headline(tta) if tta else None}
+    metrics = {
+        "train": vars(train),
+        "test": _headline(test) | _weakest(test),
+        "tta": _headline(tta) if tta else None,
+    }
     provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
     write_evaluation(folder, train, test, tta, save_mistakes(folder, test, dataset.test), end)
@@ -98,6 +103,13 @@ def _headline(evaluation: Evaluation) -> dict[str, Any]:
         "top1_interval": list(evaluation.top1_interval),
         "loss": evaluation.loss,
     }
+
+
+def _weakest(evaluation: Evaluation) -> dict[str, Any]:
+    """The classes of lowest recall, as far as there are mistakes; `model_card` lists them."""
+    scored = [score for score in evaluation.classes if score.recall is not None and score.recall < 1]
+    weakest = sorted(scored, key=lambda score: (score.recall, -score.n))[:WEAKEST]
+    return {"weakest": [{"name": s.name, "n": s.n, "recall": s.recall} for s in weakest]}
 
 
 def _provenance(plan: Plan, dataset: Dataset, execution: Execution) -> dict[str, Any]:

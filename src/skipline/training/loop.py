@@ -271,24 +271,34 @@ class Loop:
         Raises:
             InputError: the state belongs to another network or recipe.
         """
-        if state["step"] > self.steps:
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"the checkpoint does not fit this network and recipe: {reason}") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if not 0 <= state["step"] <= self.steps:
             raise InputError(
                 f"the checkpoint is at step {state['step']}, beyond the recipe's {self.steps} steps"
             )
-        try:
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"the checkpoint does not fit this network and recipe: {error}") from error
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self.optimizer.state.items():
+            shapes = {tuple(value.shape) for value in kept.values() if isinstance(value, torch.Tensor)}
+            if not shapes <= {tuple(parameter.shape), ()}:
+                raise ValueError(f"the optimizer's state has shapes {shapes} for {tuple(parameter.shape)}")
         if self.ema is not None:
             self.ema.restore(state["ema"])
         if self._lookahead is not None:
             self._lookahead.restore(state["lookahead"])
-        self.step = self._saved = state["step"]
-        self._seconds, self._images = state["seconds"], state["images"]
+        self.step = self._saved = int(state["step"])
+        self._seconds, self._images = float(state["seconds"]), int(state["images"])
         self._warmup.restore(state["warmup"])
-        self._best, self._epochs_since_best = state["stopping"]["best"], state["stopping"]["since"]
-        self._totals = _Totals(**state["totals"])
+        best, since = state["stopping"]["best"], state["stopping"]["since"]
+        self._best, self._epochs_since_best = None if best is None else float(best), int(since)
+        totals: dict[str, Any] = {key: value + 0 for key, value in state["totals"].items()}  # numbers alone
+        self._totals = _Totals(**totals)
         restore_random_state(state["random"])
 
     def _set_modes(self, epoch: int) -> None:

@@ -10,8 +10,9 @@ from skipline import models
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Dataset, Preprocessing, channel_statistics
 from skipline.errors import InputError, RecipeError
 from skipline.machine import available_cores
+from skipline.training.plan_files import read_run_tables
 from skipline.training.recipe import Input, Recipe, validated
-from skipline.training.recipe_files import read_tables, to_toml
+from skipline.training.recipe_files import to_toml
 from skipline.training.recipes import named_recipe
 
 # The figures that the lecture normalises CIFAR-10 with.
@@ -65,14 +66,8 @@ class Plan:
         Raises:
             RecipeError: the file is missing, damaged or was edited into something invalid.
         """
-        tables = read_tables(path)
-        run = tables.pop("run", None)
-        if not isinstance(run, dict):
-            raise RecipeError(["expected the recipe.toml of a run with its [run] table"], str(path))
-        try:
-            return cls(recipe=validated(tables, str(path)), **run)
-        except TypeError as error:
-            raise RecipeError([f"[run] {error}"], str(path)) from None
+        tables, run = read_run_tables(path)
+        return cls(recipe=validated(tables, str(path)), **run)
 
     def twin_plan(self) -> Plan:
         """The same plan for the plain twin: identical layers, no addition.

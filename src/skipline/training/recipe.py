@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from skipline.data import Augmentation
-from skipline.errors import RecipeError
+from skipline.errors import RecipeError, shown
 
+MISTAKES_SHOWN = 20
+MOST = 2**31  # of epochs, images or steps; more is a slip or meant to do harm
+Count = Annotated[int, Field(ge=1, lt=MOST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -43,7 +46,7 @@ class Optimizer(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     decay_norm_and_bias: bool = True
     norm_bias_rate: Positive = 1.0
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Count = 1
     clip_norm: Positive | None = None
 
     @model_validator(mode="after")
@@ -83,7 +86,7 @@ class Schedule(_Section):
     @model_validator(mode="after")
     def _milestones_ascend(self) -> Schedule:
         if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
+            raise ValueError(f"milestones must ascend, got {shown(list(self.milestones))}")
         if self.kind == "step" and not self.milestones:
             raise ValueError("kind = 'step' needs milestones, fractions of the run such as [0.5, 0.75]")
         return self
@@ -138,7 +141,7 @@ class Finetune(_Section):
     """
 
     weights: str | None = None
-    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_epochs: Annotated[int, Field(ge=0, lt=MOST)] = 0
     body_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     freeze_body: bool = False
     freeze_norm: bool = False
@@ -180,10 +183,10 @@ class Recipe(_Section):
     """
 
     name: str = "custom"
-    epochs: Annotated[int, Field(ge=1)] = 10
+    epochs: Count = 10
     minutes: Positive | None = None
-    least_steps: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    least_steps: Count | None = None
+    batch_size: Count = 128
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule(kind="constant")
     input: Input = Input()
@@ -194,12 +197,12 @@ class Recipe(_Section):
     whiten: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     lookahead: bool = False
-    early_stopping: Annotated[int, Field(ge=1)] | None = None
-    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    early_stopping: Count | None = None
+    evaluate_every: Count = 1
     tta: Literal["none", "flip", "flip-shift"] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = False
-    checkpoint_every: Annotated[int, Field(ge=1)] = 200
+    checkpoint_every: Count = 200
     finetune: Finetune = Finetune()
 
     @model_validator(mode="after")
@@ -235,21 +238,23 @@ def validated(values: dict[str, Any], origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError([_sentence(e) for e in error.errors()], origin) from None
+        mistakes = [_sentence(e) for e in error.errors(include_url=False)[:MISTAKES_SHOWN]]
+        more = error.error_count() - len(mistakes)
+        raise RecipeError([*mistakes, *([f"and {more:,} more"] if more else [])], origin) from None
 
 
 def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "recipe"
+    key = ".".join(str(part)[:100] for part in error["loc"]) or "recipe"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"unknown key '{key}'{_nearest(error['loc'])}"
+        return f"unknown key '{key}'{_nearest(key)}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    arrived = "" if isinstance(error["input"], dict | BaseModel) else f", got {error['input']!r}"
+    arrived = "" if isinstance(error["input"], dict | BaseModel) else f", got {shown(error['input'])}"
     return f"{key}: {message}{'' if 'got' in message else arrived}"
 
 
-def _nearest(location: tuple[Any, ...]) -> str:
-    near = difflib.get_close_matches(".".join(map(str, location)), keys(), n=1, cutoff=0.6)
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, keys(), n=1, cutoff=0.6)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
-from skipline.errors import RecipeError
+from skipline.errors import RecipeError, shown
+from skipline.storage import parse_toml, read_bounded
 from skipline.training.recipe import Recipe, keys, validated
+
+LARGEST_FILE = 256 * 2**10  # bytes; a complete recipe has 2 KiB
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -71,13 +73,13 @@ def read_tables(path: Path) -> dict[str, Any]:
     """The plain values of a TOML file.
 
     Raises:
-        RecipeError: the file is missing or not TOML; the message names line and column.
+        RecipeError: the file is missing, too large or not TOML; the message names line and column.
     """
     try:
-        return dict(tomlkit.parse(path.read_text(encoding="utf-8")).unwrap())
+        return parse_toml(read_bounded(path, LARGEST_FILE).decode("utf-8"))
     except FileNotFoundError:
         raise RecipeError([f"no such file '{path}'; expected a TOML file or a recipe's name"]) from None
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+    except (OSError, ValueError) as error:
         raise RecipeError([f"not readable as TOML: {error}"], str(path)) from None
 
 
@@ -89,9 +91,11 @@ def _merged(values: dict[str, Any], overrides: Iterable[str], origin: str) -> tu
         key, equals, value = text.partition("=")
         key, value = key.strip(), value.strip()
         if not equals:
-            mistakes.append(f"expected key=value, got '{text}'")
+            mistakes.append(f"expected key=value, got {shown(text)}")
             continue
         section, _, leaf = key.partition(".")
+        if leaf and section in sections and not isinstance(values.get(section, {}), dict):
+            continue  # a mistake of the file, which `validated` will tell
         table, place = (
             (values.setdefault(section, {}), leaf) if leaf and section in sections else (values, key)
         )
@@ -104,7 +108,7 @@ def _merged(values: dict[str, Any], overrides: Iterable[str], origin: str) -> tu
 def _value(text: str) -> Any:
     try:
         return tomlkit.value(text).unwrap()
-    except (TOMLKitError, ValueError, AttributeError):
+    except Exception:  # whatever the parser stumbles over
         return text  # a bare word: TOML would want quotes, a shell would eat them
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from skipline.bundle import Evaluation
-from skipline.storage import write_atomically
+from skipline.errors import InputError, shown
+from skipline.storage import parse_json, read_bounded, write_atomically
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Measurement
+
+LARGEST_FILE = 64 * 2**20  # bytes; the confusions of 3,000 classes fit
 
 
 class Figures(NamedTuple):
@@ -56,12 +61,47 @@ def write_evaluation(
 
 
 def read_evaluation(folder: Path) -> tuple[Figures, dict[str, Any]] | None:
-    """The figures and the loop's end of a finished run, or None where it is not finished."""
+    """The figures and the loop's end of a finished run, or None where it is not finished.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = folder / "evaluation.json"
     if not path.exists():
         return None
-    values = json.loads(path.read_text(encoding="utf-8"))
-    test, tta = values["test"], values["tta"]
-    augmented = Measurement(tta["top1"], tta["loss"]) if tta else None
-    figures = Figures(Measurement(**values["train"]), Measurement(test["top1"], test["loss"]), augmented)
-    return figures, values["end"]
+    try:
+        values = _File.model_validate(parse_json(read_bounded(path, LARGEST_FILE)))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'{path}' cannot be read: {shown(str(error))}. Delete it to have the run measured again"
+        ) from error
+    train, test, tta = (
+        None if part is None else Measurement(part.top1, part.loss)
+        for part in (values.train, values.test, values.tta)
+    )
+    assert train is not None
+    assert test is not None
+    return Figures(train, test, tta), values.end.model_dump()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class _Score(_Part):
+    top1: float
+    loss: float | None
+
+
+class _End(_Part):
+    status: Literal["done", "stopped early"]
+    epochs: int
+    seconds: float
+    images_per_second: float
+
+
+class _File(_Part):
+    train: _Score
+    test: _Score
+    tta: _Score | None = None
+    end: _End

@@ -30,6 +30,7 @@ from skipline.training.precision import Execution
 from skipline.training.pretrained import about_input, find_weights, settled
 from skipline.training.recipe import Recipe
 from skipline.training.results import Figures, read_evaluation
+from skipline.training.run_html import run_html
 from skipline.training.whitening import whiten
 
 
@@ -58,6 +59,10 @@ class RunResult:
     train: Measurement | None
     test: Measurement | None
     augmented: Measurement | None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures and where things lie."""
+        return run_html("run", [("network", self)], None)
 
 
 Say = Callable[[str, str], None]

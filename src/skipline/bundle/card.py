@@ -1,0 +1,262 @@
+"""The model card of a bundle: README.md as the Hugging Face Hub reads it, from measured figures alone.
+
+Names of classes and sources come from anywhere, so they are escaped for YAML, Markdown and HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skipline.data import Preprocessing
+
+CARD = "README.md"
+NO_LICENSE = "# license: yours to choose, such as mit or cc-by-4.0"
+CLASSES_SHOWN = 200
+LARGEST_CARD = 2**20  # bytes
+HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
+SPLITS = (
+    ("test", "test images"),
+    ("tta", "test images, with test-time augmentation"),
+    ("train", "training images"),
+)
+
+
+def model_card(
+    model: str,
+    parameters: int,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    license_lines: Sequence[str] = (),
+) -> str:
+    """The card as Markdown with YAML front matter.
+
+    Args:
+        model: name in the catalogue.
+        parameters: their number.
+        classes: K names.
+        preprocessing: what lies between an image file and the network.
+        metrics: of a bundle; "train", "test" and "tta" are read where they are there.
+        provenance: of a bundle; what is missing is left out.
+        license_lines: of the front matter, as `license_of` finds them in an earlier card; a licence is the user's
+            to choose.
+    """
+    source = provenance.get("source")
+    title = f"{model} on {source}" if isinstance(source, str) else model
+    blocks = [
+        _front_matter(model, title, source, metrics, license_lines),
+        f"# {_text(title)}",
+        f"An image classifier for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
+        "[skipline](https://pypi.org/project/skipline/). This card was written from what was measured and recorded; "
+        "nothing in it is estimated.",
+        *_results(metrics),
+        *_weakest(metrics),
+        _use(),
+        *_training(provenance),
+        _input(preprocessing),
+        _classes(classes),
+        _limits(metrics, source, license_lines),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def license_of(card: Path) -> list[str]:
+    """The lines on the licence in the front matter of an earlier card, which only a person can have written."""
+    try:
+        with card.open(encoding="utf-8") as file:
+            text = file.read(LARGEST_CARD)
+    except (OSError, ValueError):
+        return []
+    front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    lines = front[1].splitlines() if front else []
+    return [line for line in lines if re.match(r"license(_name|_link)?: \S", line)]
+
+
+def with_license(card: str, lines: Sequence[str]) -> str:
+    """A card whose front matter states a licence; unchanged where there are no lines, or it states one already."""
+    return card.replace(f"---\n{NO_LICENSE}\n", "\n".join(["---", *lines, ""]), 1) if lines else card
+
+
+def _front_matter(
+    model: str, title: str, source: object, metrics: Mapping[str, Any], license_lines: Sequence[str]
+) -> str:
+    lines = [*license_lines] or [NO_LICENSE]
+    lines += ["library_name: skipline", "pipeline_tag: image-classification", "tags:"]
+    lines += ["- image-classification", "- residual-networks", f"- {_yaml(model)}"]
+    dataset = source if isinstance(source, str) else "unknown"
+    identifier = HUB_DATASETS.get(
+        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or "images"
+    )
+    if isinstance(source, str):
+        lines += ["datasets:", f"- {_yaml(identifier)}"]
+    test = _part(metrics, "test")
+    top1 = _fraction(test.get("top1"))
+    if top1 is not None:
+        lines += [
+            *("metrics:", "- accuracy", "model-index:", f"- name: {_yaml(title)}", "  results:"),
+            *("  - task:", "      type: image-classification", "      name: Image Classification"),
+            *("    dataset:", f"      name: {_yaml(dataset)}", f"      type: {_yaml(identifier)}"),
+            *("      split: test", "    metrics:", "    - type: accuracy", f"      value: {top1:.6g}"),
+            f"      name: {_yaml('top-1 accuracy' + _count(test))}",
+        ]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _results(metrics: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for key, what in SPLITS:
+        part = _part(metrics, key)
+        top1, loss = _fraction(part.get("top1")), part.get("loss")
+        if top1 is None:
+            continue
+        low, high = _bounds(part.get("top1_interval"))
+        interval = "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f} %"
+        count = part.get("n")
+        shown = f"{count:,}" if isinstance(count, int) else ""
+        rows.append(
+            f"| {what} | {shown} | {100 * top1:.2f} % | {interval} | {loss:.4f} |"
+            if isinstance(loss, float)
+            else f"| {what} | {shown} | {100 * top1:.2f} % | {interval} | |"
+        )
+    if not rows:
+        return ["## Results", "No accuracy was measured when this network was saved."]
+    head = (
+        "| Measured on | Images | Top-1 accuracy | 95 % interval | Cross-entropy |\n|---|---|---|---|---|\n"
+    )
+    note = (
+        "Accuracy on training images says how well they were learnt, not how well others will be recognised. The "
+        "interval is that of a share of so many images (Wilson)."
+    )
+    return ["## Results", head + "\n".join(rows), note]
+
+
+def _weakest(metrics: Mapping[str, Any]) -> list[str]:
+    listed = _part(metrics, "test").get("weakest")
+    rows = [
+        f"| {_text(score['name'])} | {score['n']:,} | {100 * score['recall']:.1f} % |"
+        for score in (listed if isinstance(listed, list) else [])
+        if isinstance(score, Mapping)
+        and isinstance(score.get("name"), str)
+        and isinstance(score.get("n"), int)
+        and _fraction(score.get("recall")) is not None
+    ]
+    if not rows:
+        return []
+    head = "| Class | Test images | Recall |\n|---|---|---|\n"
+    return ["The classes that were recognised least often:", head + "\n".join(rows)]
+
+
+def _use() -> str:
+    return """## Use
+
+```sh
+pip install skipline
+skipline predict FOLDER_OF_THIS_CARD photo.jpg
+```
+
+```python
+import skipline
+
+bundle = skipline.load("FOLDER_OF_THIS_CARD")
+print(bundle.predict(["photo.jpg"])[0].class_name)
+```
+
+Weights are in `weights.safetensors`, everything else in `bundle.json`; neither can run code."""
+
+
+def _training(provenance: Mapping[str, Any]) -> list[str]:
+    names = {
+        "source": "Images",
+        "fingerprint": "Fingerprint of the images (SHA-256)",
+        "split_seed": "Seed of the split into training and test images",
+        "recipe": "Recipe",
+        "seed": "Seed of weights, order and augmentation",
+        "trained": "Date",
+        "precision": "Computed in",
+        "cpu": "Processor",
+        "torch": "PyTorch",
+        "skipline": "skipline",
+    }
+    rows = [
+        f"| {what} | {_text(str(provenance[key])[:200])} |"
+        for key, what in names.items()
+        if isinstance(provenance.get(key), str | int)
+    ]
+    return ["## Training", "| What | Value |\n|---|---|\n" + "\n".join(rows)] if rows else []
+
+
+def _input(preprocessing: Preprocessing) -> str:
+    p = preprocessing
+    mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (p.mean, p.std))
+    colour = {1: "grey", 3: "RGB", 4: "RGB + alpha"}.get(p.channels, f"{p.channels} channels")
+    return (
+        f"## Input\n\nImages in {colour}: the short side is resized to {p.stored} pixels, the centre of "
+        f"{p.side} x {p.side} cut out, and (pixel / 255 - mean) / std computed with mean {mean} and std {std}."
+    )
+
+
+def _classes(classes: Sequence[str]) -> str:
+    names = ", ".join(map(_text, classes[:CLASSES_SHOWN]))
+    more = (
+        f" and {len(classes) - CLASSES_SHOWN:,} more (see bundle.json)"
+        if len(classes) > CLASSES_SHOWN
+        else ""
+    )
+    return f"## Classes\n\n{names}{more}"
+
+
+def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str]) -> str:
+    test = _part(metrics, "test")
+    lines = ["Every image is given one of these classes, also one that shows none of them."]
+    if _fraction(test.get("top1")) is not None and isinstance(source, str):
+        lines.append(
+            f"The figures hold for images like the held-out ones of {_text(source)}; on images of another camera, "
+            "place or time they were not measured."
+        )
+    else:
+        lines.append("How often it is right was not measured.")
+    if not license_lines:
+        lines.append("No licence was stated; the first line of this card is the place for it.")
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _part(metrics: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = metrics.get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _fraction(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _bounds(value: object) -> tuple[float | None, float | None]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None, None
+    return _fraction(value[0]), _fraction(value[1])
+
+
+def _count(part: Mapping[str, Any]) -> str:
+    count = part.get("n")
+    return f" on {count:,} images" if isinstance(count, int) else ""
+
+
+def _plain(text: str) -> str:
+    """On one line and without halves of surrogate pairs, which no file can hold."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
+
+
+def _yaml(text: str) -> str:
+    """A YAML scalar: JSON's texts are YAML's in double quotes."""
+    return json.dumps(_plain(text), ensure_ascii=False)
+
+
+def _text(text: str) -> str:
+    """Text in Markdown, with nothing in it that Markdown or HTML would take for their own."""
+    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", html.escape(_plain(text), quote=False))

@@ -1,0 +1,43 @@
+"""A network as a notebook shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skipline import display
+from skipline.errors import SkiplineError
+
+if TYPE_CHECKING:
+    from skipline.models.network import Network
+
+MOST_LAYERS = 2000  # beyond, running a network on shapes takes seconds
+
+
+def network_html(network: Network) -> str:
+    """Name, options, parameters, and where the catalogue knows the image, MACs and stages."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    detail = f"{parameters:,} parameters, {network.channels} channels to {network.classes:,} classes"
+    options = ", ".join(f"{k} {v}" for k, v in network.options.items() if k not in ("classes", "channels"))
+    return display.block(
+        network.name, display.line(options) if options else "", _stages(network), detail=detail
+    )
+
+
+def _stages(network: Network) -> str:
+    from skipline.models.catalogue import spec
+    from skipline.models.cost import cost
+
+    if sum(1 for _ in network.modules()) > MOST_LAYERS:
+        return ""
+    try:
+        _, height, width = spec(network.name).input
+        found = cost(network, (network.channels, height, width))
+    except SkiplineError:  # a network that is in no catalogue, or was changed since
+        return ""
+    rows = [
+        (stage.name, " x ".join(map(str, stage.output)), f"{stage.params:,}", f"{stage.macs:,}")
+        for stage in found.stages
+    ]
+    total = ("in all", "", f"{found.params:,}", f"{found.macs:,}")
+    image = f"an image of {height} x {width}"
+    return display.grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])
