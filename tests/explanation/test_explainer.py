@@ -9,7 +9,7 @@ from torch import nn
 
 from skipline.bundle import Bundle
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
-from skipline.explanation import Explainer
+from skipline.explanation import Explainer, randomised
 from skipline.explanation.explainer import NOT_FINITE
 from skipline.explanation.explanation import most_needed
 from skipline.models import create
@@ -82,6 +82,27 @@ def test_images_are_cut_as_the_network_sees_them(bundle: Bundle) -> None:
     wide = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
     found = Explainer(bundle.network, bundle.classes, preprocessing, blocks=False, networks=0).explain(wide)
     assert all(np.array_equal(one.pixels, image[2:18, 2:18]) for one, image in zip(found, wide, strict=True))
+
+
+def test_large_randomised_networks_are_made_anew_and_are_the_same(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(network: nn.Module, input: tuple[int, ...], seed: int) -> nn.Module:
+        made.append(seed)
+        return randomised(network, input, seed)
+
+    monkeypatch.setattr("skipline.explanation.explainer.randomised", counted)
+    kept = explainer(bundle, blocks=False, seed=7)
+    first = [kept.explain(images(2)), kept.explain(images(2))]
+    assert made == [7, 8, 9, 10, 11]
+    monkeypatch.setattr("skipline.explanation.explainer.KEPT_PARAMETERS", 1000)
+    anew = explainer(bundle, blocks=False, seed=7)
+    second = [anew.explain(images(2)), anew.explain(images(2))]
+    assert made == [7, 8, 9, 10, 11] * 3
+    sanities = [[found.answer.sanity for batch in run for found in batch] for run in (first, second)]
+    assert sanities[0] == sanities[1]
 
 
 def test_an_empty_map_is_not_compared(bundle: Bundle) -> None:

@@ -149,7 +149,7 @@ def test_one_sentence_says_which_maps_not_to_trust(
     )
     both = skipline.explain(bundle, photos, method=edge_method, out=tmp_path / "all", blocks=False)
     assert both.warning() == (
-        "All 3 maps did not change when all weights were drawn anew: they show the image, not what the network has "
+        "None of the 3 maps changed when all weights were drawn anew: they show the image, not what the network has "
         "learned. Do not trust them."
     )
     assert both.to_json(None)["notes"][0] == both.warning()

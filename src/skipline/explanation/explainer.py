@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from skipline.explanation.layers import Layer, find_layer
 from skipline.explanation.methods import method as method_called
 from skipline.explanation.randomised import Sanity, compare, randomised
 
+KEPT_PARAMETERS = 50_000_000  # of a network whose randomised copies are kept: five take a gigabyte
 NOT_FINITE = "the network's output is not finite: its weights are damaged"
 
 
@@ -208,11 +209,17 @@ class Explainer:
         scaled = np.where(empty, 0.0, raw / np.where(empty, 1.0, peaks[:, None, None]))
         return scaled.astype(np.float32), peaks.tolist()
 
-    def _fresh_networks(self) -> list[nn.Module]:
-        while len(self._randomised) < self.networks:
-            seed = self.seed + len(self._randomised)
-            self._randomised.append(randomised(self.network, self._input, seed))
-        return self._randomised
+    def _fresh_networks(self) -> Iterator[nn.Module]:
+        """The randomised networks, one after the other; large ones are made anew for each batch to save memory."""
+        keep = sum(parameter.numel() for parameter in self.network.parameters()) <= KEPT_PARAMETERS
+        for number in range(self.networks):
+            if number < len(self._randomised):
+                yield self._randomised[number]
+                continue
+            made = randomised(self.network, self._input, self.seed + number)
+            if keep:
+                self._randomised.append(made)
+            yield made
 
     def _without_blocks(
         self, images: torch.Tensor, labels: torch.Tensor, progress: Progress

@@ -87,14 +87,13 @@ class Explanation:
                 f"{sanity.correlation}): it shows the image, not what the network has learned. Do not trust "
                 "it."
             )
-        which = (
-            f"{len(same):,} of {len(self.compared):,}"
-            if len(same) < len(self.compared)
-            else f"All {len(same):,}"
-        )
+        if len(same) == len(self.compared):
+            which = f"None of the {len(same):,} maps changed"
+        else:
+            which = f"{len(same):,} of {len(self.compared):,} maps did not change"
         return (
-            f"{which} maps did not change when all weights were drawn anew: they show the image, not what the network "
-            "has learned. Do not trust them."
+            f"{which} when all weights were drawn anew: they show the image, not what the network has learned. Do not "
+            "trust them."
         )
 
     def without_blocks(self) -> str | None:
