@@ -11,11 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-import skipline
 from skipline.bundle import Bundle
 from skipline.serving import health, pages, prediction_routes, protocol_routes
 from skipline.serving.admission import Admission
 from skipline.serving.answering import Answer
+from skipline.serving.descriptions import own_version
 from skipline.serving.gate import Gate
 from skipline.serving.limits import Limits
 from skipline.serving.measurements import Measurements
@@ -57,7 +57,7 @@ def create_app(
 
     app = FastAPI(
         title=f"skipline: {bundle.name}",
-        version=skipline.__version__,
+        version=own_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,  # these pages would fetch scripts from elsewhere; our own do not
