@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,17 +52,24 @@ VALUES = st.recursive(
 
 def read(body: bytes, kind: str) -> None:
     """Read a body in every way; only refusals may come out."""
-    for reading in (lambda: images_of(body, kind, 4), lambda: read_request(body, 3, LIMITS)[1]):
-        try:
-            items = reading()
-        except RefusedError as error:
-            assert 400 <= error.status < 500
-            assert error.error
-            assert error.expected
-            json.dumps([error.error, error.expected]).encode()
-        else:
-            assert 1 <= len(items) <= 4
-            assert all(isinstance(item, Item) for item in items)
+    check(lambda: images_of(body, kind, 4))
+    check(lambda: read_request(body, 3, LIMITS)[1])
+
+
+def check(reading: Callable[[], list[Item]]) -> None:
+    refused: RefusedError | None = None
+    items: list[Item] = []
+    try:
+        items = reading()
+    except RefusedError as error:
+        refused = error
+    if refused is None:
+        assert 1 <= len(items) <= 4
+        assert all(isinstance(item, Item) for item in items)
+    else:
+        assert 400 <= refused.status < 500
+        assert refused.error
+        assert refused.expected
 
 
 @settings(max_examples=300, deadline=None)
@@ -74,10 +82,10 @@ def test_any_bytes(body: bytes, kind: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=25), st.text(max_size=20))
-def test_pieces_of_forms(pieces: list[bytes], boundary: str) -> None:
+@given(st.lists(st.sampled_from(PIECES), max_size=25), st.binary(max_size=20))
+def test_pieces_of_forms(pieces: list[bytes], boundary: bytes) -> None:
     read(b"".join(pieces), "multipart/form-data; boundary=x")
-    read(b"".join(pieces), f"multipart/form-data; boundary={boundary}")
+    read(b"".join(pieces), f"multipart/form-data; boundary={boundary.decode('latin-1')}")
 
 
 @settings(max_examples=300, deadline=None)
