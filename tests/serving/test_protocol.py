@@ -275,3 +275,16 @@ def test_a_million_wrong_values_are_told_in_one_line(bundle: Bundle, served: Any
         status, error, _ = refusal(response)
         assert status == 422
         assert len(error) < 300
+
+
+@pytest.mark.parametrize("address", ["/predict", INFER])
+def test_json_that_would_fill_the_memory_is_not_even_read(
+    bundle: Bundle, served: Any, refusal: Any, address: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = served(bundle).ask("POST", address, content="[[1]," * 500_001, headers=headers)
+    assert refusal(response) == (
+        413,
+        "the JSON holds more than 1,000,000 lists and objects",
+        "tensors as one flat list each",
+    )

@@ -159,12 +159,12 @@ class SkiplineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: the folder holds something else than a bundle.
             StorageError: the disk is full or not writable.
         """
-        from skipline import __version__
         from skipline.bundle import save_bundle
+        from skipline.machine import describe_machine
 
         check_is_fitted(self)
         names = [str(name) for name in self.classes_]
-        provenance = {"recipe": self._recipe_name, "skipline": __version__}
+        provenance = {"recipe": self._recipe_name, "skipline": describe_machine()["skipline"]}
         save_bundle(folder, self.network_, names, self.preprocessing_, {}, provenance)
         return Path(folder)
 

@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from skipline.bundle import Bundle
-from skipline.machine import describe_machine
 from skipline.serving import health, pages, prediction_routes, protocol_routes
 from skipline.serving.admission import Admission
 from skipline.serving.answering import Answer
+from skipline.serving.descriptions import own_version
 from skipline.serving.gate import Gate
 from skipline.serving.limits import Limits
 from skipline.serving.measurements import Measurements
@@ -57,7 +57,7 @@ def create_app(
 
     app = FastAPI(
         title=f"skipline: {bundle.name}",
-        version=str(describe_machine()["skipline"]),
+        version=own_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,  # these pages would fetch scripts from elsewhere; our own do not

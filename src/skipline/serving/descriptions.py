@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import BaseModel
@@ -64,6 +66,15 @@ IMAGES = {
 }
 TENSORS = {"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/InferRequest"}}}}
 BODIES: tuple[type[BaseModel], ...] = (Images, InferRequest)
+
+
+@functools.cache
+def own_version() -> str:
+    """The version of skipline that serves."""
+    try:
+        return version("skipline")
+    except PackageNotFoundError:  # run from its sources
+        return "unknown"
 
 
 def described(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:

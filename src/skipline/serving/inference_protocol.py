@@ -18,7 +18,7 @@ from skipline.bundle.inputs import Item
 from skipline.serving.batching import Row
 from skipline.serving.limits import Limits
 from skipline.serving.refusals import RefusedError, too_many_images, too_many_pixels
-from skipline.serving.uploads import from_base64, mistakes
+from skipline.serving.uploads import check_containers, from_base64, mistakes
 
 PLATFORM = "skipline_bundle"
 OUTPUT = "probabilities"
@@ -87,6 +87,7 @@ def read_request(body: bytes, channels: int, limits: Limits) -> tuple[str | None
     Raises:
         RefusedError: 413 for too many images or pixels, 422 for anything else.
     """
+    check_containers(body)
     try:
         request = InferRequest.model_validate_json(body)
     except ValidationError as error:

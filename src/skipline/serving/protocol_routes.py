@@ -9,9 +9,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from skipline.machine import describe_machine
 from skipline.serving.admission import Admission, Share
-from skipline.serving.descriptions import INFERENCE, READINESS, TENSORS, UNKNOWN_MODEL, described
+from skipline.serving.descriptions import INFERENCE, READINESS, TENSORS, UNKNOWN_MODEL, described, own_version
 from skipline.serving.inference_protocol import model_metadata, read_request, response
 from skipline.serving.refusals import RefusedError, stopping
 from skipline.serving.replies import refusal, reply
@@ -42,7 +41,7 @@ def add_routes(app: FastAPI, service: Service, admission: Admission, traffic: Tr
     @app.get("/v2", summary="The server", tags=TAGS)
     async def server() -> Response:
         """Name and version."""
-        return reply({"name": "skipline", "version": describe_machine()["skipline"], "extensions": []})
+        return reply({"name": "skipline", "version": own_version(), "extensions": []})
 
     @app.get("/v2/health/live", summary="Whether the process lives", tags=TAGS)
     async def live() -> Response:

@@ -25,7 +25,7 @@ from skipline.serving.limits import Limits
 from skipline.serving.measurements import Measurements
 from skipline.serving.refusals import RefusedError
 
-LARGE_BODY = 2**20  # bytes of JSON, which may take twenty times as much while it is read
+LARGE_BODY = 2**20  # bytes of JSON, which takes up to 25 times as much while it is read
 
 Result = TypeVar("Result")
 

@@ -17,6 +17,9 @@ FORM, JSON = "multipart/form-data", "application/json"
 JSON_EXPECTED = '{"images": [base64, ...]}, where an image may also be {"name": "a.jpg", "data": base64}'
 LONGEST_NAME = 1000
 MISTAKES_SHOWN = 3
+MOST_CONTAINERS = (
+    1_000_000  # lists and objects; each takes about a hundred times the letters that it is written with
+)
 
 
 class NamedImage(BaseModel):
@@ -67,6 +70,7 @@ def images_of(body: bytes, content_type: str, most: int) -> list[Item]:
         raise RefusedError(
             415, f"the content type is {given}", f"{FORM} with image files, or {JSON} with base64"
         )
+    check_containers(body)
     try:
         images = Images.model_validate_json(body).images
     except ValidationError as error:
@@ -78,6 +82,23 @@ def images_of(body: bytes, content_type: str, most: int) -> list[Item]:
         Item(index, name or None, from_base64(data, f"images.{index}"))
         for index, (name, data) in enumerate(named)
     ]
+
+
+def check_containers(body: bytes) -> None:
+    """Refuse JSON that would take far more memory than its size says.
+
+    Args:
+        body: JSON, not read yet.
+
+    Raises:
+        RefusedError: 413.
+    """
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS:
+        raise RefusedError(
+            413,
+            f"the JSON holds more than {MOST_CONTAINERS:,} lists and objects",
+            "tensors as one flat list each",
+        )
 
 
 def from_base64(text: str, where: str) -> bytes:

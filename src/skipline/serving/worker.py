@@ -60,6 +60,7 @@ def _configuration(settings: Settings, app: Callable[..., object]) -> uvicorn.Co
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on who asks
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.limits.seconds + GRACE),
