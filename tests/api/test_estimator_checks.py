@@ -10,7 +10,12 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from skipline import SkiplineClassifier
 
 ESTIMATOR = SkiplineClassifier(
-    "resnet20", "tiny", epochs=4, threads=1, pad_rows=True, settings=("batch_size=32", "ema=none", "augmentation.pad_crop=0")
+    "resnet20",
+    "tiny",
+    epochs=4,
+    threads=1,
+    pad_rows=True,
+    settings=("batch_size=32", "ema=none", "augmentation.pad_crop=0"),
 )
 
 # With rows of 1 to 20 numbers as images of 1 x 1 to 5 x 5 pixels and one epoch, all but these pass.
