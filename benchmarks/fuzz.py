@@ -29,6 +29,7 @@ from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 FAILURES = Path("fuzz-failures")
+MEMORY = Path("/dev/shm")  # where there is one, inputs need not go to a disk
 SHOW_EVERY = 50  # pages are slow to make
 MOST_GROWTH = 4 * 2**30  # bytes
 LONGEST = 2**17  # bytes of an input
@@ -89,7 +90,7 @@ def mutator() -> str:
 def fuzzed(name: str, inputs: int, seed: int) -> bool:
     """Run one parser in a process of its own and print its row; whether nothing else was raised."""
     command = [sys.executable, __file__, "--worker", name, "--inputs", str(inputs), "--seed", str(seed)]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as scratch:
         home = {"SKIPLINE_HOME": str(Path(scratch) / "home"), "FUZZ_SCRATCH": scratch, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             command, env={**os.environ, **home}, capture_output=True, text=True, errors="replace"

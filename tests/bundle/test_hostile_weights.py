@@ -124,6 +124,59 @@ def test_a_pickle_of_too_many_objects_is_not_built(
         read_torch_file(file)
 
 
+def shared_tuples(levels: int) -> bytes:
+    """A tuple of twice the same tuple of twice the same ...: 2^levels leaves in a few bytes a level."""
+    parts = [b"\x80\x02", b")q\x00"]
+    parts += [
+        b"h" + bytes([level]) + b"h" + bytes([level]) + b"\x86q" + bytes([level + 1])
+        for level in range(levels)
+    ]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        shared_tuples(60) + b")R.",  # called: torch would print what is no function
+        shared_tuples(60) + b")\x81.",
+        shared_tuples(60) + b"Q.",  # as the name of a storage, which torch would print
+        b"\x80\x02}" + shared_tuples(60)[2:] + b"K\x01s.",  # as a key, which would be hashed
+        b"\x80\x02]q\x00]q\x01h\x00(h\x01h\x01eh\x01(h\x00h\x00ee.",  # grown after it was used
+        b"\x80\x02cx\n" + b"y" * 100_000 + b"\n.",
+    ],
+    ids=["function", "class", "storage", "key", "late growth", "long name"],
+)
+@pytest.mark.parametrize("new", [True, False])
+def test_what_would_take_for_ever_to_print_is_not_read(content: bytes, new: bool, tmp_path: Path) -> None:
+    file = tmp_path / "laughs.pt"
+    file.write_bytes(with_pickle(content) if new else content)
+    with pytest.raises(WeightsError, match="describes more objects than any network has"):
+        read_torch_file(file)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_a_checkpoint_holds_twice_is_read(new: bool, tmp_path: Path) -> None:
+    file = tmp_path / "tied.pt"
+    tied, betas = torch.arange(3.0), (0.9, 0.999)
+    content = {
+        "a": tied,
+        "b": tied,
+        "optimizer": {"param_groups": [{"betas": betas, "lr": 0.1}, {"betas": betas, "lr": 0.2}]},
+        "big": 2**200,
+        "flags": {1, 2},
+        "buffer": bytearray(b"abc"),
+        "nested": [[1, [2, [3]]]] * 3,
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "half": torch.ones(2, dtype=torch.bfloat16),
+    }
+    torch.save(content, file, _use_new_zipfile_serialization=new)
+    found = read_torch_file(file)
+    assert isinstance(found, dict)
+    assert torch.equal(found["b"], tied)
+    assert found["optimizer"] == content["optimizer"]
+    assert found["nested"] == content["nested"]
+
+
 def test_containers_within_themselves_come_to_an_end(tmp_path: Path) -> None:
     file = tmp_path / "round.pt"
     content: dict[str, Any] = {}

@@ -3,15 +3,14 @@
 A file since PyTorch 1.6 is a zip archive that stores a pickle and the tensors' bytes uncompressed; before, pickles
 came first and the bytes after them. `weights_only` keeps the pickle from running code. What it does not bound is
 memory: torch's reader unpacks compressed entries, too, and a pickle of a few bytes an object makes objects of
-hundreds. So the archive's directory and the length of the pickle are checked first.
+hundreds. So the archive's directory is checked first, and the pickle followed (see pickles.py).
 """
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 import pickle
-import pickletools
 import re
 import struct
 import warnings
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 import torch
 
+from skipline.bundle.pickles import TooLarge, check_pickle
 from skipline.errors import WeightsError
 
 LARGEST_PICKLE = 16 * 2**20  # bytes; that of a checkpoint of a network of 1202 layers has 5 MB
@@ -76,7 +76,7 @@ def _check_size(file: Path) -> None:
             _check_archive(file, opened)
         else:
             opened.seek(0)
-            _check_pickles(file, opened)
+            _check_pickles(file, opened, _PICKLES_BEFORE_TENSORS)
 
 
 def _check_archive(file: Path, opened: BinaryIO) -> None:
@@ -92,8 +92,13 @@ def _check_archive(file: Path, opened: BinaryIO) -> None:
             f"'{file}' unpacks to more than it holds: its entries are compressed or overlap, as torch.save never "
             "writes them. Save it again with torch.save, where it is trusted"
         )
-    if any(entry.filename.endswith(".pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
-        raise _too_many_objects(file)
+    for entry in entries:
+        if entry.filename.endswith(".pkl"):
+            if entry.file_size > LARGEST_PICKLE:
+                raise _too_many_objects(file)
+            opened.seek(0)
+            with zipfile.ZipFile(opened) as archive:
+                _check_pickles(file, io.BytesIO(archive.read(entry)), 1)
 
 
 def _directory_bytes(opened: BinaryIO, size: int) -> int:
@@ -117,18 +122,19 @@ def _directory_bytes(opened: BinaryIO, size: int) -> int:
     return int(_END64.unpack(tail[: _END64.size])[8])
 
 
-def _check_pickles(file: Path, opened: BinaryIO) -> None:
-    """Follow the pickles of the old format without building what they describe."""
-    with contextlib.suppress(ValueError):  # where this reader stumbles, torch's does so too, and says why
-        for _ in range(_PICKLES_BEFORE_TENSORS):
-            start = opened.tell()
-            for _, _, position in pickletools.genops(opened):
-                if position is not None and position - start > LARGEST_PICKLE:
-                    raise _too_many_objects(file)
+def _check_pickles(file: Path, opened: BinaryIO, count: int) -> None:
+    """Follow the first pickles of a file without building what they describe."""
+    try:
+        for _ in range(count):
+            check_pickle(opened, LARGEST_PICKLE)
+    except TooLarge as error:
+        raise _too_many_objects(file) from error
+    except ValueError:
+        return  # where this reader stumbles, torch's does so too, and says why
 
 
 def _too_many_objects(file: Path) -> WeightsError:
     return WeightsError(
-        f"'{file}' describes more objects than any network has: its pickle has over {LARGEST_PICKLE:,} bytes. "
-        "Expected tensors and a few plain values"
+        f"'{file}' describes more objects than any network has: written out, its pickle has over {LARGEST_PICKLE:,} "
+        "objects and characters, or was made by hand. Expected tensors and a few plain values"
     )

@@ -85,7 +85,7 @@ def columns_of(schema: Any, metadata: Any, size: int, source: str) -> Columns:
         label,
         types[label] in TEXTS,
         tuple(names) if names and types[label] not in TEXTS else None,
-        _rows_at_once(metadata, (image, label), source),
+        _rows_at_once(metadata, size, source),
     )
 
 
@@ -115,25 +115,16 @@ def _pick(candidates: list[str], usual: tuple[str, ...]) -> str | None:
     return next((name for name in usual if name in candidates), None)
 
 
-def _rows_at_once(metadata: Any, wanted: tuple[str, str], source: str) -> int:
+def _rows_at_once(metadata: Any, size: int, source: str) -> int:
     """How many rows can be read together without the repeats of a dictionary filling the memory.
 
-    A column's values may be numbers of entries in a dictionary; read, every row becomes a copy of its entry.
+    A column's values may be numbers of entries in a dictionary; read, every row becomes a copy of its entry, which is
+    at most as large as its group of rows. The columns' own metadata would tell more, but a broken one ends the process:
+    pyarrow throws where nothing can catch it.
     """
-    rows = ROWS_AT_ONCE
-    for group in range(metadata.num_row_groups):
-        about = metadata.row_group(group)
-        for index in range(about.num_columns):
-            column = about.column(index)
-            if column.path_in_schema.split(".")[0] not in wanted:
-                continue
-            packed, unpacked = max(1, column.total_compressed_size), column.total_uncompressed_size
-            if unpacked > max(FREE_BYTES, MOST_RATIO * packed):
-                raise SourceError(
-                    f"'{source}' unpacks to more than {MOST_RATIO} times its size, as no file of images does"
-                )
-            start = column.dictionary_page_offset
-            if start:
-                dictionary = max(0, column.data_page_offset - start) * unpacked // packed
-                rows = min(rows, max(1, BYTES_AT_ONCE // max(1, min(dictionary, unpacked))))
-    return rows
+    groups = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    if sum(groups) > max(FREE_BYTES, MOST_RATIO * size) or min(groups, default=0) < 0:
+        raise SourceError(
+            f"'{source}' unpacks to more than {MOST_RATIO} times its size, as no file of images does"
+        )
+    return max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // max(1, *groups, 1)))
