@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
     from skipline.data import open_source
-    from skipline.models import cost, create
+    from skipline.models import create
+    from skipline.models.cost import cost
     from skipline.studies.run import run_study as study
     from skipline.training import Observer, Recipe, named_recipe
 

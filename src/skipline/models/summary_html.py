@@ -25,7 +25,7 @@ def network_html(network: Network) -> str:
 
 def _stages(network: Network) -> str:
     from skipline.models.catalogue import spec
-    from skipline.models.cost import cost
+    from skipline.models import cost
 
     if sum(1 for _ in network.modules()) > MOST_LAYERS:
         return ""
