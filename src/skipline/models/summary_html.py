@@ -24,8 +24,8 @@ def network_html(network: Network) -> str:
 
 
 def _stages(network: Network) -> str:
-    from skipline.models.catalogue import spec
     from skipline.models import cost
+    from skipline.models.catalogue import spec
 
     if sum(1 for _ in network.modules()) > MOST_LAYERS:
         return ""
