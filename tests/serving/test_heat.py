@@ -20,11 +20,12 @@ PLAIN = Preprocessing(channels=3, stored=6, side=4, mean=(0.0, 0.0, 0.0), std=(1
 
 
 class RedAgainstBlue(nn.Module):
-    """Logits are the mean red and twice the mean blue of the image: the last feature map is the image itself."""
+    """Logits are the mean red and twice the mean blue of the image, which the one layer hands on as it is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Identity()
+        self.features = nn.Conv2d(3, 3, 1, bias=False)
+        self.features.weight.data = torch.eye(3)[:, :, None, None]
         self.pool = nn.AdaptiveAvgPool2d(1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -43,6 +44,12 @@ def test_the_class_is_where_its_colour_is() -> None:
     expected[3, 3], expected[3, 2] = 1.0, 0.2  # blue wins: its weight is 2/16, red's is 0
     np.testing.assert_allclose(heat, expected, atol=1e-6)
     assert heat.dtype == np.float32
+
+
+def test_a_network_without_maps_has_no_heat() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
+    heat = heat_map(Bundle("b", network, ("red", "blue"), PLAIN), np.full((6, 6, 3), 9, np.uint8))
+    np.testing.assert_array_equal(heat, np.zeros((4, 4)))
 
 
 def test_what_speaks_against_the_class_is_cut_off() -> None:

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from skipline.bundle import Bundle
+from skipline.errors import InputError
+from skipline.explanation.gradcam import (
+    activations_and_gradients,
+    class_activation_map,
+    enlarged,
+    gradcam_weights,
+)
+from skipline.explanation.layers import find_layer
 
 METHOD = "Grad-CAM"
 
 
 def heat_map(bundle: Bundle, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Grad-CAM of the most probable class on the network's last feature map.
-
-    Selvaraju et al., 1610.02391, equations 1 and 2: the channels A_k are weighted by the mean gradient of the class's
-    logit, summed, cut off at 0, and enlarged bilinearly. The last feature map is the last output (1, C, h, w) of a
-    module with more than one position.
+    """Grad-CAM (Selvaraju et al., 1610.02391) of the most probable class, as `skipline explain` makes it.
 
     Args:
         bundle: its network is in evaluation mode and stays as it is.
         image: (stored, stored, C) uint8.
 
     Returns:
-        (side, side) float32 on 0-1, what the network sees: the centre of the image; 1 is the largest value, unless all
-        are 0.
+        (side, side) float32 on 0-1, what the network sees: the centre of the image; 1 is the largest value. All 0
+        where nothing speaks for the class, or no layer of the network puts out maps.
     """
-    images = bundle.preprocessing(image[None]).requires_grad_()  # (1, C, side, side)
-    maps: list[torch.Tensor] = []
+    layer = _layer(bundle)
+    images = bundle.preprocessing(image[None])  # (1, C, side, side)
+    if layer is None:
+        return np.zeros(images.shape[2:], np.float32)
+    with torch.no_grad():
+        best = bundle.network(images).argmax(1)
+    activations, gradients = activations_and_gradients(bundle.network, images, best, layer)
+    small = class_activation_map(gradcam_weights(activations, gradients), activations)  # (1, h, w)
+    heat = enlarged(small, *images.shape[2:])[0]
+    return (heat / heat.max().clamp_min(torch.finfo(torch.float32).tiny)).numpy()
 
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
-            maps[:] = [output]
 
-    handles = [module.register_forward_hook(keep) for module in bundle.network.modules()]
+@lru_cache(maxsize=1)
+def _layer(bundle: Bundle) -> str | None:
+    """Found once, by running the network; a server has one bundle."""
+    pre = bundle.preprocessing
     try:
-        with torch.enable_grad():
-            logits = bundle.network(images)  # (1, K)
-            features = maps[0] if maps else images
-            (gradient,) = torch.autograd.grad(logits.max(), features)  # (1, C, h, w)
-    finally:
-        for handle in handles:
-            handle.remove()
-    weighted = (gradient.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()  # (1, 1, h, w)
-    enlarged = F.interpolate(weighted.detach(), images.shape[2:], mode="bilinear", align_corners=False)[0, 0]
-    return (enlarged / enlarged.max().clamp_min(torch.finfo(torch.float32).tiny)).numpy()
+        return find_layer(bundle.network, (pre.channels, pre.side, pre.side)).name
+    except InputError:
+        return None
