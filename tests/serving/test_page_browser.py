@@ -47,7 +47,7 @@ def folder(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Running]:
     """A server that asks for a token, on which all tests here share one process."""
-    with running(folder, environment={"SKIPLINE_TOKEN": TOKEN}) as started:
+    with running(folder, "--precision", "fp32", environment={"SKIPLINE_TOKEN": TOKEN}) as started:
         yield started
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -26,6 +28,24 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+
+
+DRAINED = 2**20  # bytes
+DRAIN_SECONDS = 1.0
+
+
+async def _drain(receive: Receive) -> None:
+    """Read what a refused client is still sending, if it is short.
+
+    A connection that is closed with unread bytes is reset, and the client may never see the refusal.
+    """
+    length = 0
+    with contextlib.suppress(asyncio.TimeoutError):
+        while length <= DRAINED:
+            message = await asyncio.wait_for(receive(), DRAIN_SECONDS)
+            length += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return
 
 
 class Gate:
@@ -62,6 +82,7 @@ class Gate:
         refused = self._refused(scope)
         try:
             if refused is not None:
+                await _drain(receive)
                 await refusal(refused)(scope, receive, counted)
             else:
                 with self._traffic.request():
