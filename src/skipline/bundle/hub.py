@@ -210,7 +210,11 @@ def _endpoint() -> str:
 def _told(what: str, repository: str) -> Iterator[None]:
     """Turn what goes wrong on the way to the Hub into sentences, and keep the library's own bars off the screen."""
     from huggingface_hub import errors
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     disabled = are_progress_bars_disabled()
     disable_progress_bars()
@@ -263,7 +267,7 @@ def _told(what: str, repository: str) -> Iterator[None]:
 
 def _is_of_the_network(error: BaseException) -> bool:
     """Whether an exception, or one behind it, is of the library's HTTP client, whichever that is, or of a socket."""
-    seen = error
+    seen: BaseException | None = error
     while seen is not None:
         if type(seen).__module__.split(".")[0] in (
             "httpx",
@@ -276,5 +280,5 @@ def _is_of_the_network(error: BaseException) -> bool:
             return True
         if isinstance(seen, ConnectionError | TimeoutError):
             return True
-        seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
+        seen = seen.__cause__ or seen.__context__
     return False

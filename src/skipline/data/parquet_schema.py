@@ -122,7 +122,9 @@ def _rows_at_once(metadata: Any, size: int, source: str) -> int:
     at most as large as its group of rows. The columns' own metadata would tell more, but a broken one ends the process:
     pyarrow throws where nothing can catch it.
     """
-    groups = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    groups: list[int] = [
+        metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)
+    ]
     if sum(groups) > max(FREE_BYTES, MOST_RATIO * size) or min(groups, default=0) < 0:
         raise SourceError(
             f"'{source}' unpacks to more than {MOST_RATIO} times its size, as no file of images does"

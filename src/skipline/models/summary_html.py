@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from skipline import display
+from skipline.display import block, grid, line
 from skipline.errors import SkiplineError
-
-if TYPE_CHECKING:
-    from skipline.models.network import Network
+from skipline.models.catalogue import spec
+from skipline.models.cost import cost
+from skipline.models.network import Network
 
 MOST_LAYERS = 2000  # beyond, running a network on shapes takes seconds
 
@@ -18,15 +16,10 @@ def network_html(network: Network) -> str:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     detail = f"{parameters:,} parameters, {network.channels} channels to {network.classes:,} classes"
     options = ", ".join(f"{k} {v}" for k, v in network.options.items() if k not in ("classes", "channels"))
-    return display.block(
-        network.name, display.line(options) if options else "", _stages(network), detail=detail
-    )
+    return block(network.name, line(options) if options else "", _stages(network), detail=detail)
 
 
 def _stages(network: Network) -> str:
-    from skipline.models.catalogue import spec
-    from skipline.models.cost import cost
-
     if sum(1 for _ in network.modules()) > MOST_LAYERS:
         return ""
     try:
@@ -40,4 +33,4 @@ def _stages(network: Network) -> str:
     ]
     total = ("in all", "", f"{found.params:,}", f"{found.macs:,}")
     image = f"an image of {height} x {width}"
-    return display.grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])
+    return grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])
