@@ -14,7 +14,8 @@ MOST_LAYERS = 2000  # beyond, running a network on shapes takes seconds
 def network_html(network: Network) -> str:
     """Name, options, parameters, and where the catalogue knows the image, MACs and stages."""
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    detail = f"{parameters:,} parameters, {network.channels} channels to {network.classes:,} classes"
+    channels = f"{network.channels} channel{'s' if network.channels > 1 else ''}"
+    detail = f"{parameters:,} parameters, {channels} to {network.classes:,} classes"
     options = ", ".join(f"{k} {v}" for k, v in network.options.items() if k not in ("classes", "channels"))
     return block(network.name, line(options) if options else "", _stages(network), detail=detail)
 
