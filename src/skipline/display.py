@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 
 LONGEST = 300  # characters of one text
 _LINE = "1px solid rgba(128,128,128,.35)"
-_CELL = f"padding:.15em .9em .15em 0;border:0;border-bottom:{_LINE};background:none;vertical-align:top;white-space:nowrap"
+_CELL = (
+    f"padding:.15em .9em .15em 0;border:0;border-bottom:{_LINE};background:none;"
+    "vertical-align:top;white-space:nowrap"
+)
 # A page without a doctype would give tables colour and size of their own.
 _TABLE = "border-collapse:collapse;border:0;margin:.4em 0;color:inherit;font-size:inherit;line-height:inherit"
 _SEVERITIES = {"error": "#d9363e", "warning": "#c98500", "note": "#808080"}
