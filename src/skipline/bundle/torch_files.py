@@ -127,7 +127,7 @@ def _check_pickles(file: Path, opened: BinaryIO, count: int) -> None:
     try:
         for _ in range(count):
             check_pickle(opened, LARGEST_PICKLE)
-    except (TooLarge, UnicodeDecodeError) as error:  # torch reads names of other letters, too
+    except TooLarge as error:
         raise _too_many_objects(file) from error
     except ValueError:
         return  # where this reader stumbles, torch's does so too, and says why
