@@ -11,7 +11,12 @@ from collections.abc import Iterable, Sequence
 
 LONGEST = 300  # characters of one text
 _LINE = "1px solid rgba(128,128,128,.35)"
-_CELL = f"padding:.15em .9em .15em 0;border:0;border-bottom:{_LINE};background:none;vertical-align:top"
+_CELL = (
+    f"padding:.15em .9em .15em 0;border:0;border-bottom:{_LINE};background:none;"
+    "vertical-align:top;white-space:nowrap"
+)
+# A page without a doctype would give tables colour and size of their own.
+_TABLE = "border-collapse:collapse;border:0;margin:.4em 0;color:inherit;font-size:inherit;line-height:inherit"
 _SEVERITIES = {"error": "#d9363e", "warning": "#c98500", "note": "#808080"}
 
 
@@ -73,4 +78,4 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     head = f"<tr>{cells(headings, 'th')}</tr>" if headings else ""
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse;border:0;margin:.4em 0">{head}{body}</table>'
+    return f'<table style="{_TABLE}">{head}{body}</table>'

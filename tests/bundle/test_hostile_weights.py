@@ -143,8 +143,19 @@ def shared_tuples(levels: int) -> bytes:
         b"\x80\x02}" + shared_tuples(60)[2:] + b"K\x01s.",  # as a key, which would be hashed
         b"\x80\x02]q\x00]q\x01h\x00(h\x01h\x01eh\x01(h\x00h\x00ee.",  # grown after it was used
         b"\x80\x02cx\n" + b"y" * 100_000 + b"\n.",
+        b"\x80\x02cx\n" + "é".encode() * 50_000 + b"\n.",
+        b"\x80\x02cx\n" + b"y" * 100_000,
     ],
-    ids=["function", "class", "storage", "key", "late growth", "long name"],
+    ids=[
+        "function",
+        "class",
+        "storage",
+        "key",
+        "late growth",
+        "long name",
+        "long name of other letters",
+        "name without end",
+    ],
 )
 @pytest.mark.parametrize("new", [True, False])
 def test_what_would_take_for_ever_to_print_is_not_read(content: bytes, new: bool, tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_a_picture_that_would_start_a_program_is_not_opened(
     assert "The picture mistakes/00.png is missing" in run_page(read_run(run))
 
 
+@pytest.mark.parametrize("confusion", [[[1, 1]], [[1, 1], [1]], [[1, 1], [1, 1], [0, 0]], [[]]])
+def test_confusions_that_do_not_fit_the_classes_are_left_out_and_told(confusion: Any, run: Path) -> None:
+    values: dict[str, Any] = json.loads(SEEDS["evaluation.json"])
+    values["test"]["confusion"] = confusion
+    (run / "evaluation.json").write_text(json.dumps(values))
+    record = read_run(run)
+    assert record.evaluation is None
+    assert record.unreadable[0].startswith("evaluation.json could not be read: ")
+    assert run_page(record)
+
+
 def test_names_cannot_leave_their_place_in_the_page(run: Path) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     for name, content in SEEDS.items():

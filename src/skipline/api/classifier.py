@@ -177,8 +177,8 @@ class SkiplineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """X as an array of finite real numbers, rows compared with those of `fit`."""
         if getattr(X, "ndim", 2) > 2:
             array: npt.NDArray[Any] = check_array(X, ensure_2d=False, allow_nd=True)
-            if fitting:
-                self.__dict__.pop("n_features_in_", None)
+            if fitting and hasattr(self, "n_features_in_"):
+                del self.n_features_in_
             return array
         rows: npt.NDArray[Any] = validate_data(self, X, reset=fitting)
         return rows

@@ -210,7 +210,11 @@ def _endpoint() -> str:
 def _told(what: str, repository: str) -> Iterator[None]:
     """Turn what goes wrong on the way to the Hub into sentences, and keep the library's own bars off the screen."""
     from huggingface_hub import errors
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     disabled = are_progress_bars_disabled()
     disable_progress_bars()

@@ -8,6 +8,7 @@ So the size that every value would have written out is counted here, and a pickl
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 LONGEST_NAME = 200  # characters of module and class; torch's message on a longer one takes hours to write
@@ -59,7 +60,7 @@ def check_pickle(file: BinaryIO, largest: int) -> None:
     stack: list[Any] = []
     memo: dict[int, _Value] = {}
     start: int | None = None
-    for opcode, argument, position in pickletools.genops(file):
+    for opcode, argument, position in _opcodes(file):
         start = position if start is None else start
         if position is not None and start is not None and position - start > largest:
             raise TooLarge
@@ -69,6 +70,16 @@ def check_pickle(file: BinaryIO, largest: int) -> None:
             raise ValueError("no sound pickle") from error
         if stack and isinstance(stack[-1], _Value) and stack[-1].size > largest:
             raise TooLarge
+
+
+def _opcodes(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
+    """Opcodes; names that PyTorch would read although they are no names, unended or of other letters, are refused."""
+    try:
+        yield from pickletools.genops(file)
+    except UnicodeDecodeError:
+        raise TooLarge from None
+    except ValueError as error:
+        raise (TooLarge if "newline" in str(error) else ValueError)(str(error)) from error
 
 
 def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, _Value]) -> None:

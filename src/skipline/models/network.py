@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -50,9 +51,9 @@ class Network(nn.Module):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: parameters, MACs and stages."""
-        from skipline.models.summary_html import network_html
-
-        return network_html(self)
+        # By name: the file counts costs, for which it needs the catalogue, which needs this file.
+        shown: str = import_module("skipline.models.summary_html").network_html(self)
+        return shown
 
     def check(self, images: torch.Tensor) -> torch.Tensor:
         """Refuse images that the layers cannot take, in words instead of a traceback from inside a layer.

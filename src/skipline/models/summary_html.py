@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from skipline import display
+from skipline.display import block, grid, line
 from skipline.errors import SkiplineError
-
-if TYPE_CHECKING:
-    from skipline.models.network import Network
+from skipline.models.catalogue import spec
+from skipline.models.cost import cost
+from skipline.models.network import Network
 
 MOST_LAYERS = 2000  # beyond, running a network on shapes takes seconds
 
@@ -16,17 +14,13 @@ MOST_LAYERS = 2000  # beyond, running a network on shapes takes seconds
 def network_html(network: Network) -> str:
     """Name, options, parameters, and where the catalogue knows the image, MACs and stages."""
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    detail = f"{parameters:,} parameters, {network.channels} channels to {network.classes:,} classes"
+    channels = f"{network.channels} channel{'s' if network.channels > 1 else ''}"
+    detail = f"{parameters:,} parameters, {channels} to {network.classes:,} classes"
     options = ", ".join(f"{k} {v}" for k, v in network.options.items() if k not in ("classes", "channels"))
-    return display.block(
-        network.name, display.line(options) if options else "", _stages(network), detail=detail
-    )
+    return block(network.name, line(options) if options else "", _stages(network), detail=detail)
 
 
 def _stages(network: Network) -> str:
-    from skipline.models import cost
-    from skipline.models.catalogue import spec
-
     if sum(1 for _ in network.modules()) > MOST_LAYERS:
         return ""
     try:
@@ -40,4 +34,4 @@ def _stages(network: Network) -> str:
     ]
     total = ("in all", "", f"{found.params:,}", f"{found.macs:,}")
     image = f"an image of {height} x {width}"
-    return display.grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])
+    return grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])

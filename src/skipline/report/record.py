@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from skipline.report.probe_record import Overhead, Probe
@@ -135,6 +135,13 @@ class Measurement(Record):
     classes: tuple[ClassScore, ...] = ()
     confusion: tuple[tuple[Whole, ...], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Measurement:
+        count = len(self.classes)
+        if self.confusion and {len(self.confusion), *map(len, self.confusion)} != {count}:
+            raise ValueError(f"confusion is not {count} x {count}, one row and column a class")
+        return self
 
 
 class Augmented(Record):
