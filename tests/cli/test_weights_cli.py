@@ -156,3 +156,42 @@ def test_torchvision_without_network_says_which_file_to_bring(
     assert skipline("train", "photos", "--weights", f"torchvision:{weights}", monkeypatch=monkeypatch) == 1
     place = tmp_path / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     assert f"Bring the file: put it at {place}, or name it with --weights FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at_hand", [False, True])
+def test_photos_begin_with_imagenet_where_it_is_to_be_had(
+    at_hand: bool,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody named weights, network or recipe."""
+    import torchvision
+
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(weights.value, "url", "http://127.0.0.1:9/models/resnet18-f37072fd.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    if at_hand:
+        place = tmp_path / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+        place.parent.mkdir(parents=True)
+        torch.save(create("resnet18", seed=1).state_dict(), place)
+    out = tmp_path / "run"
+    small = ["--set", "input.side=32", "--set", "input.stored=36", "--set", "input.sides=[]"]
+    assert skipline("train", "photos", "--out", str(out), *small, *QUICK, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().err
+    bundle = load_bundle(out)
+    assert bundle.name == "resnet18"
+    assert bundle.preprocessing.side == 32
+    if at_hand:
+        assert (bundle.provenance["recipe"], bundle.provenance["weights"]) == (
+            "finetune",
+            f"torchvision:{weights}",
+        )
+        assert bundle.preprocessing.mean == (0.485, 0.456, 0.406)
+        assert "instead of the file's for 1000 classes" in said
+    else:
+        assert (bundle.provenance["recipe"], bundle.provenance["weights"]) == ("photos", None)
+        assert "Bring the file: put it at" in said
+        assert "Without them the network learns from scratch" in said

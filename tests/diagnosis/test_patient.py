@@ -9,8 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from skipline.bundle import save_bundle
+from skipline.data import Preprocessing
 from skipline.diagnosis.patient import first_images, open_patient
 from skipline.errors import InputError, ShapeMismatchError
+from skipline.models import create
 
 MODULE = """
 import torch
@@ -200,6 +203,15 @@ def test_the_spec_opens_the_same_patient_from_json(module: Path) -> None:
 def test_small_images_take_the_tiny_recipe_and_a_named_one_where_it_is_given() -> None:
     assert open_patient("resnet20", "digits").recipe.name == "tiny"
     assert open_patient("resnet20", "digits", recipe="fast").recipe.name == "fast"
+
+
+def test_a_recipe_with_trained_weights_sees_what_they_were_trained_on(tmp_path: Path) -> None:
+    trained = create("resnet20", classes=3, channels=1, seed=4)
+    preprocessing = Preprocessing(1, 12, 10, (0.3,), (0.2,))
+    save_bundle(tmp_path / "b", trained, ("x", "y", "z"), preprocessing, {}, {})
+    patient = open_patient("resnet20", "digits", settings=[f"finetune.weights={tmp_path / 'b'}"], recipe="tiny")
+    assert patient.preprocessing == preprocessing
+    assert torch.equal(patient.network().conv1.weight, trained.conv1.weight)
 
 
 def test_without_a_recipe_an_own_network_learns_larger_images_with_adam(module: Path, tmp_path: Path) -> None:
