@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from skipline.data import decode_image
 from skipline.data import decoding as module
-from skipline.errors import CorruptImageError, InputError
+from skipline.errors import CorruptImageError, ImageTooLargeError, InputError
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -225,6 +225,15 @@ def test_decompression_bomb_is_refused_by_its_header(bomb):
 def test_decompression_bomb_is_refused_where_pillow_was_told_not_to(bomb, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert refusal(bomb(60_000, 60_000)) == "it claims to have more than 179 million pixels"
+
+
+def test_a_caller_may_allow_fewer_pixels(bomb, picture):
+    data = encoded(picture(width=40, height=30))
+    assert decode_image(data, name="x", channels=3, stored=8, max_pixels=1200).shape == (8, 8, 3)
+    for file, allowed, said in ((data, 1199, "0.0012"), (bomb(60_000, 60_000), 25_000_000, "25")):
+        with pytest.raises(ImageTooLargeError) as caught:
+            decode_image(file, name="x", channels=3, stored=8, max_pixels=allowed)
+        assert str(caught.value) == f"x: it claims to have more than {said} million pixels"
 
 
 def test_large_but_lawful_image_gives_no_warning(monkeypatch: pytest.MonkeyPatch, picture):
