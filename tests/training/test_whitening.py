@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from skipline import models
-from skipline.api.training import _given_recipe, _weights_setting
+from skipline.api.training import given_recipe, _weights_setting
 from skipline.bundle import load_bundle
 from skipline.data import Batches, Dataset, Preprocessing, open_source
 from skipline.errors import RecipeError
@@ -94,7 +94,7 @@ def test_trained_weights_and_whitening_exclude_each_other() -> None:
 
 
 def test_weights_that_are_brought_keep_their_first_layer_in_a_recipe_that_whitens() -> None:
-    recipe = _given_recipe("fast", _weights_setting("resnet20.th"), epochs=3)
+    recipe = given_recipe("fast", _weights_setting("resnet20.th"), epochs=3)
     assert recipe is not None
     assert named_recipe("fast").whiten
     assert (recipe.finetune.weights, recipe.whiten) == ("resnet20.th", False)
