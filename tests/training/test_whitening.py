@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from skipline import models
-from skipline.api.training import given_recipe, _weights_setting
+from skipline.api.training import _weights_setting, given_recipe
 from skipline.bundle import load_bundle
 from skipline.data import Batches, Dataset, Preprocessing, open_source
 from skipline.errors import RecipeError
