@@ -82,7 +82,8 @@ class Gate:
         refused = self._refused(scope)
         try:
             if refused is not None:
-                await _drain(receive)
+                if self._traffic.stopping:  # not for strangers, who could keep it busy
+                    await _drain(receive)
                 await refusal(refused)(scope, receive, counted)
             else:
                 with self._traffic.request():
