@@ -53,7 +53,9 @@ def main() -> None:
         base = arguments.base or Path(scratch) / "base"
         if not (base / "bundle").exists():
             result = run(of_classes(whole, range(5)), "small", ["epochs=6", "evaluate_every=6"], base, 0)
-            print(f"the first five classes: test {result[0]:.4f} after 6 epochs, {result[1]:.0f} s", flush=True)
+            print(
+                f"the first five classes: test {result[0]:.4f} after 6 epochs, {result[1]:.0f} s", flush=True
+            )
         for count in arguments.images:
             for name in arguments.arms:
                 recipe, settings = ARMS[name]

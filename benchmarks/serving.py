@@ -10,7 +10,8 @@ A good request uploads one JPEG of about 1.5 x side; its answer must name the cl
 that `Bundle.predict` gives. Bad ones are a cut image, a PNG that claims 50,000 x 50,000 pixels, a form that ends in the
 middle, broken JSON, a wrong content type and a wrong `top`; each must get its own status. A request is lost if no
 complete answer comes. Before and after the load, `Bundle.predict` classifies the same JPEG files from memory, decoding
-included; the ratio is the server's good answers a second to the mean of the two.
+included and by the fastest engine in fp32, as in the server; the ratio is the server's good answers a second to the
+mean of the two.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from PIL import Image
 
 from skipline.bundle import load_bundle, save_bundle
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from skipline.engines import choose_engine
 from skipline.machine import describe_machine
 from skipline.models import create
 
@@ -185,12 +187,18 @@ def clients_process(port: int, folder: Path, count: int, clients: int) -> dict[s
 def offline(folder: Path, photos: list[bytes], seconds: float) -> float:
     """Images a second of `Bundle.predict`, decoding included, for about so long."""
     bundle = load_bundle(folder)
-    bundle.predict(photos)
+    engine = choose_engine(bundle.network, noise(bundle.preprocessing), precision="fp32")
+    bundle.predict(photos, engine=engine)
     began, done = time.perf_counter(), 0
     while (passed := time.perf_counter() - began) < seconds:
-        bundle.predict(photos * 4)
+        bundle.predict(photos * 4, engine=engine)
         done += 4 * len(photos)
     return done / passed
+
+
+def noise(preprocessing: Preprocessing) -> torch.Tensor:
+    """A batch as large as those of `Bundle.predict`."""
+    return torch.randn(64, preprocessing.channels, preprocessing.side, preprocessing.side)
 
 
 def memory(process: int) -> int:
@@ -211,11 +219,23 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, object]:
     photos = [photo(seed, given.side) for seed in range(PHOTOS)]
     for number, content in enumerate(photos):
         (folder / f"{number:03d}.jpg").write_bytes(content)
-    expected = [(p.class_name, p.probability) for p in load_bundle(bundle_folder).predict(photos)]
+    expected = [
+        (p.class_name, p.probability) for p in load_bundle(bundle_folder).predict(photos, precision="fp32")
+    ]
     (folder / "expected.json").write_text(json.dumps(expected))
 
     before = offline(bundle_folder, photos, given.offline_seconds)
-    command = [sys.executable, "-m", "skipline", "serve", str(bundle_folder), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "skipline",
+        "serve",
+        str(bundle_folder),
+        "--port",
+        "0",
+        "--precision",
+        "fp32",
+    ]
     command += ["--workers", str(given.workers), "--batch-size", str(given.batch_size)]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

@@ -209,7 +209,9 @@ def test_a_recipe_with_trained_weights_sees_what_they_were_trained_on(tmp_path: 
     trained = create("resnet20", classes=3, channels=1, seed=4)
     preprocessing = Preprocessing(1, 12, 10, (0.3,), (0.2,))
     save_bundle(tmp_path / "b", trained, ("x", "y", "z"), preprocessing, {}, {})
-    patient = open_patient("resnet20", "digits", settings=[f"finetune.weights={tmp_path / 'b'}"], recipe="tiny")
+    patient = open_patient(
+        "resnet20", "digits", settings=[f"finetune.weights={tmp_path / 'b'}"], recipe="tiny"
+    )
     assert patient.preprocessing == preprocessing
     assert torch.equal(patient.network().conv1.weight, trained.conv1.weight)
 
