@@ -93,7 +93,7 @@ def test_huggingface_hub_understands_it(tmp_path: Path) -> None:
 def test_every_figure_is_one_that_was_measured() -> None:
     text = card()
     assert "| test images | 360 | 97.50 % | 95.30 to 98.70 % | 0.0912 |" in text
-    assert "| training images |  | 100.00 % |  | 0.0100 |" in text
+    assert "| training images, at most 5,000 of them |  | 100.00 % |  | 0.0100 |" in text
     assert "| 8 | 35 | 91.4 % |\n| 1 | 36 | 94.4 % |" in text
     assert "269,434 parameters" in text
     for value in ("ab" * 32, "tiny", "2026-11-25", "AMD EPYC", "2.14.1"):

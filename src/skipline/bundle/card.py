@@ -22,7 +22,7 @@ HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 SPLITS = (
     ("test", "test images"),
     ("tta", "test images, with test-time augmentation"),
-    ("train", "training images"),
+    ("train", "training images, at most 5,000 of them"),
 )
 
 
@@ -53,7 +53,7 @@ def model_card(
         _front_matter(model, title, source, metrics, license_lines),
         f"# {_text(title)}",
         f"An image classifier for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
-        "[skipline](https://pypi.org/project/skipline/). This card was written from what was measured and recorded; "
+        "skipline. This card was written from what was measured and recorded; "
         "nothing in it is estimated.",
         *_results(metrics),
         *_weakest(metrics),
