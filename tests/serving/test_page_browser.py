@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,14 +21,6 @@ sys.path.insert(
 
 from servers import Running, running
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 HOSTILE = "<img src=x onerror='window.hacked=1'>"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 TOKEN = "s3cret-0123456789abcdef"
@@ -49,18 +40,6 @@ def server(folder: Path) -> Iterator[Running]:
     """A server that asks for a token, on which all tests here share one process."""
     with running(folder, "--precision", "fp32", environment={"SKIPLINE_TOKEN": TOKEN}) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser on this machine; looked for {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield started
-        started.close()
 
 
 class Page:
