@@ -5,7 +5,8 @@ from skipline.training.plan import Plan, default_choice, usable_threads, wanted_
 from skipline.training.recipe import Recipe
 from skipline.training.recipe_files import changed, read_recipe
 from skipline.training.recipes import NAMED, named_recipe
-from skipline.training.run import RunResult, open_plan_source, remove_run, resume_run, start_run
+from skipline.training.removing import remove_run
+from skipline.training.run import RunResult, open_plan_source, resume_run, start_run
 
 __all__ = [
     "NAMED",

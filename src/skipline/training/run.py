@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, 
 from skipline.training.precision import Execution
 from skipline.training.pretrained import about_input, find_weights, settled
 from skipline.training.recipe import Recipe
+from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
 from skipline.training.whitening import whiten
@@ -388,16 +388,3 @@ class _Session:
             "batch_size": self.batches.batch_size,
             "activation_bytes": self.activation_bytes,
         }
-
-
-def remove_run(folder: Path) -> None:
-    """Delete an earlier run so that its folder can be used again; nothing that is not a run is touched.
-
-    Raises:
-        InputError: the folder holds something else.
-    """
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / "recipe.toml").exists() or not (folder / "events.jsonl").exists():
-        raise InputError(f"'{folder}' is not empty and not a run: --overwrite deletes only runs")
-    shutil.rmtree(folder)
