@@ -94,6 +94,20 @@ def test_a_kept_choice_that_no_longer_agrees_is_measured_again(
     assert (again.way, again.earlier) == (PLAIN, False)
 
 
+def test_what_was_chosen_for_a_long_job_is_not_taken_for_a_short_one(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = plain(network)(IMAGES)
+    compiled = Way("PyTorch", compiled=True)
+    monkeypatch.setattr(choice, "WORTH", 0.0)
+    chosen_ways(monkeypatch, {compiled: lambda images: answers})
+    monkeypatch.setattr(choice, "LONG", 0.0)
+    assert choose_engine(network, IMAGES, count=1000).way == compiled
+    assert choose_engine(network, IMAGES, count=1000).earlier
+    monkeypatch.setattr(choice, "LONG", 1e9)
+    assert not choose_engine(network, IMAGES, count=1000).earlier
+
+
 def test_fp32_means_fp32(network: nn.Module) -> None:
     assert {way.precision for way in choice._ways("fp32", 2, True)} == {"fp32"}
     assert {way.precision for way in choice._ways("auto", 2, False)} >= {"fp32", "bf16"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ from torch import nn
 from skipline import metrics
 from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
-from skipline.bundle.prediction import Prediction, answer_of, decode_item
+from skipline.bundle.prediction import Prediction, answer_of, decoded_or_reason, unread
 from skipline.data import Preprocessing, Progress
 from skipline.engines import worth_folding
-from skipline.errors import CorruptImageError, InputError
+from skipline.errors import InputError
 
 NOT_FINITE = "the network's features are not finite: its weights are damaged"
 
@@ -100,11 +101,7 @@ def feature_batches(
     items = list_images(images)
     what, done = "computing features", 0
 
-    def decode(item: Item) -> npt.NDArray[np.uint8] | str:
-        try:
-            return decode_item(item, preprocessing)
-        except CorruptImageError as error:
-            return str(error).removeprefix(f"{item.name}: ")
+    decode = partial(decoded_or_reason, preprocessing=preprocessing)
 
     with evaluating(network) as (running, place):
         shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
@@ -122,7 +119,7 @@ def feature_batches(
             for item, image in decoded_ahead(items, decode, ahead=2 * batch_size):
                 done += 1
                 if isinstance(image, str):
-                    unreadable.append(_unread(item, image))
+                    unreadable.append(unread(item, image))
                 else:
                     read.append((item, image))
                 if len(read) == batch_size:
@@ -175,14 +172,10 @@ def _batch(
     vectors, logits = (part.cpu().numpy() for part in forward(np.stack([image for _, image in read])))
     finite = np.isfinite(vectors).all(1)
     items = [item for item, _ in read]
-    damaged = [_unread(item, NOT_FINITE) for item, good in zip(items, finite, strict=True) if not good]
+    damaged = [unread(item, NOT_FINITE) for item, good in zip(items, finite, strict=True) if not good]
     return FeatureBatch(
         items=tuple(item for item, good in zip(items, finite, strict=True) if good),
         vectors=vectors[finite],
         logits=logits[finite],
         unreadable=tuple(sorted([*unreadable, *damaged], key=lambda answer: answer.index)),
     )
-
-
-def _unread(item: Item, reason: str) -> Prediction:
-    return Prediction(item.index, item.file, None, None, (), reason)

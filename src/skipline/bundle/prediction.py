@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,7 @@ def predict(
     answers: list[Prediction] = []
     batch: list[tuple[Item, npt.NDArray[np.uint8]]] = []
 
-    def decode(item: Item) -> npt.NDArray[np.uint8] | str:
-        try:
-            return decode_item(item, preprocessing)
-        except CorruptImageError as error:
-            return str(error).removeprefix(f"{item.name}: ")
+    decode = partial(decoded_or_reason, preprocessing=preprocessing)
 
     with evaluating(network) as (running, place):
 
@@ -93,7 +90,7 @@ def predict(
 
         for item, image in decoded_ahead(items, decode, ahead=2 * batch_size):
             if isinstance(image, str):
-                answers.append(_failure(item, image))
+                answers.append(unread(item, image))
             else:
                 batch.append((item, image))
             if len(batch) == batch_size:
@@ -103,6 +100,14 @@ def predict(
     if items:
         progress("predicting", len(items), len(items))
     return sorted(answers, key=lambda answer: answer.index)
+
+
+def decoded_or_reason(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8] | str:
+    """One image in the stored form, or why it cannot be read."""
+    try:
+        return decode_item(item, preprocessing)
+    except CorruptImageError as error:
+        return str(error).removeprefix(f"{item.name}: ")
 
 
 def decode_item(
@@ -156,11 +161,12 @@ def answer_of(
         The prediction; with an error where the probabilities are not finite.
     """
     if not np.isfinite(probabilities).all():
-        return _failure(item, "the network's output is not finite: its weights are damaged")
+        return unread(item, "the network's output is not finite: its weights are damaged")
     best = np.argsort(-probabilities, kind="stable")[:top]
     named = tuple((classes[k], float(probabilities[k])) for k in best)
     return Prediction(item.index, item.file, named[0][0], named[0][1], named, None)
 
 
-def _failure(item: Item, reason: str) -> Prediction:
+def unread(item: Item, reason: str) -> Prediction:
+    """In the place of an answer, why there is none."""
     return Prediction(item.index, item.file, None, None, (), reason)

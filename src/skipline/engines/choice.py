@@ -56,7 +56,7 @@ def choose_engine(
         network: in evaluation mode; left untouched.
         images: (N, C, H, W) fp32, a batch of those to be answered, on the network's device.
         count: images to be answered in all; None for many. A few seconds' work is done as it is.
-        precision: "auto" for the fastest, "fp32" or "bf16".
+        precision: "auto" for the fastest, "fp32" or "bf16"; plain fp32 where nothing in that format agrees.
         progress: told about the stages.
 
     Raises:
@@ -67,10 +67,12 @@ def choose_engine(
     expected = _expected_seconds(network, images, count)
     if images.device.type != "cpu" or (expected < WORTH and precision != "bf16"):
         return Engine(PLAIN, plain(worth_folding(network, count or MANY, images)))
+    long = count is not None and expected > LONG
     key = tuning_key(
         network,
         images.shape,
         purpose="prediction",
+        long=long,  # a minute of compiling, once chosen, must not be spent on a short job
         precision=precision,
         threads=torch.get_num_threads(),
         openvino=openvino_runtime.version(),
@@ -79,7 +81,7 @@ def choose_engine(
     known = recall(key)
     if known is not None and (engine := measurement.remembered(known)) is not None:
         return engine
-    ways = list(_ways(precision, torch.get_num_threads(), expected > LONG and count is not None))
+    ways = list(_ways(precision, torch.get_num_threads(), long))
     chosen = measurement.choose(ways, progress)
     remember(key, {**asdict(chosen.way), "speedup": chosen.speedup}, measurement.seconds())
     return chosen
