@@ -3,33 +3,24 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command_line import Run
 from PIL import Image
 from rich.console import Console
 
 from skipline.bundle import evaluate, load_bundle, save_bundle
-from skipline.cli import app
 from skipline.data import Preprocessing, open_source
 from skipline.models import create
 
 CLASSES = ("cat", "dog", "owl")
 SEED = 5
 PREPROCESSING = Preprocessing(3, 20, 16, (0.5,) * 3, (0.25,) * 3)
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,19 +30,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process."""
-
-    def running(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["skipline", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            app.main()
-        return Result(int(stopped.value.code or 0), *capsys.readouterr())
-
-    return running
 
 
 def write_photos(folder: Path, classes: tuple[str, ...], each: int) -> Path:

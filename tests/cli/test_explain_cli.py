@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from command_line import Run
 from PIL import Image
 
-from skipline.bundle import save_bundle
-from skipline.cli import app
-from skipline.data import Preprocessing
 from skipline.explanation import METHODS, Method
-from skipline.models import create
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, with bytes on its standard input."""
-
-    def running(*arguments: object, stdin: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["skipline", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stopped:
-            app.main()
-        return Result(int(stopped.value.code or 0), *capsys.readouterr())
-
-    return running
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "owls" / "bundle"
-    preprocessing = Preprocessing(3, 16, 16, (0.5,) * 3, (0.25,) * 3)
-    save_bundle(folder, create("resnet20", classes=3, seed=1), ("cat", "dog", "owl"), preprocessing, {}, {})
-    return folder
 
 
 @pytest.fixture

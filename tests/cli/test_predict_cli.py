@@ -6,28 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from command_line import Run
 from PIL import Image
 
-from skipline.bundle import load_bundle, save_bundle
-from skipline.cli import app, console
-from skipline.data import Preprocessing
-from skipline.models import create
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
+from skipline.bundle import load_bundle
+from skipline.cli import console
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,28 +26,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, with bytes on its standard input."""
-
-    def running(*arguments: object, stdin: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["skipline", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stopped:
-            app.main()
-        return Result(int(stopped.value.code or 0), *capsys.readouterr())
-
-    return running
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "bundle"
-    preprocessing = Preprocessing(3, 16, 16, (0.5,) * 3, (0.25,) * 3)
-    save_bundle(folder, create("resnet20", classes=3, seed=1), ("cat", "dog", "owl"), preprocessing, {}, {})
-    return folder
 
 
 @pytest.fixture

@@ -10,24 +10,13 @@ from typing import Any
 import pytest
 
 from skipline import serving
-from skipline.bundle import save_bundle
 from skipline.cli import app
-from skipline.data import Preprocessing
-from skipline.models import create
 from skipline.serving import Limits
 
 
 @pytest.fixture(autouse=True)
 def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKIPLINE_TOKEN", raising=False)
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "bundle"
-    preprocessing = Preprocessing(3, 16, 16, (0.5,) * 3, (0.25,) * 3)
-    save_bundle(folder, create("resnet20", classes=3, seed=1), ("cat", "dog", "owl"), preprocessing, {}, {})
-    return folder
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

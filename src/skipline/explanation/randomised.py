@@ -68,7 +68,8 @@ def randomised(network: nn.Module, input: Sequence[int], seed: int) -> nn.Module
         input: (C, H, W) of an image.
         seed: of the weights; torch's default generator is left as it was.
     """
-    result = copy.deepcopy(network).eval()
+    home = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    result = copy.deepcopy(network).cpu().eval()  # so that a seed means the same weights on every device
     norms = [module for module in result.modules() if isinstance(module, _BatchNorm)]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed)
@@ -79,18 +80,17 @@ def randomised(network: nn.Module, input: Sequence[int], seed: int) -> nn.Module
             else:
                 for parameter in module.parameters(recurse=False):
                     order = torch.randperm(parameter.numel())
-                    parameter.copy_(parameter.flatten()[order.to(parameter.device)].view_as(parameter))
+                    parameter.copy_(parameter.flatten()[order].view_as(parameter))
         measured = [norm for norm in norms if norm.running_mean is not None]
         if measured:
             momenta = [norm.momentum for norm in measured]
             for norm in measured:
                 norm.train()
                 norm.momentum = 1.0  # the statistics of these images alone
-            home = next((tensor.device for tensor in result.parameters()), torch.device("cpu"))
-            result(torch.randn(NOISE_IMAGES, *input).to(home))
+            result(torch.randn(NOISE_IMAGES, *input))
             for norm, momentum in zip(measured, momenta, strict=True):
                 norm.momentum = momentum
-    return result.eval()
+    return result.eval().to(home)
 
 
 def compare(found: npt.NDArray[np.float32], others: Sequence[npt.NDArray[np.float32]]) -> Sanity:

@@ -13,13 +13,14 @@ from skipline.errors import InputError
 from skipline.machine import device
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
+from skipline.training.building import build_network
 from skipline.training.few_images import with_least_steps
 from skipline.training.loop import Loop
 from skipline.training.losses import step_loss
 from skipline.training.memory import keep_inputs_alone
 from skipline.training.observer import Measurement
 from skipline.training.plan import resolve_preprocessing, usable_threads
-from skipline.training.pretrained import Pretrained, find_weights, settled
+from skipline.training.pretrained import find_weights, settled
 from skipline.training.recipe import Recipe
 from skipline.training.whitening import whiten
 
@@ -82,7 +83,11 @@ def _train(
     if weights is not None:
         recipe = settled(recipe, weights, images.shape[0])
     preprocessing = resolve_preprocessing(recipe.input, dataset)
-    network = _network(model, recipe, options, images.classes, images.shape[0], seed, weights)
+    network = build_network(
+        model, recipe, options, classes=len(images.classes), channels=images.shape[0], seed=seed
+    )
+    if weights is not None:
+        weights.fill(network, images.classes)
     batches = Batches(
         images, preprocessing, batch_size=recipe.batch_size, augmentation=recipe.augmentation, seed=seed
     )
@@ -115,22 +120,3 @@ def _train(
     if end.status == "interrupted":
         raise KeyboardInterrupt
     return loop.result.eval().cpu(), preprocessing, end.epochs
-
-
-def _network(
-    model: str,
-    recipe: Recipe,
-    options: dict[str, Any],
-    classes: tuple[str, ...],
-    channels: int,
-    seed: int,
-    weights: Pretrained | None,
-) -> models.Network:
-    chosen = {**options, "classes": len(classes), "channels": channels}
-    shortcut = chosen.get("shortcut") or models.spec(model).settings.get("shortcut", "none")
-    if shortcut != "none":  # in a plain network both would cut the only path
-        chosen |= {"zero_gamma": recipe.zero_gamma, "stochastic_depth": recipe.stochastic_depth}
-    network = models.create(model, **chosen, seed=seed)
-    if weights is not None:
-        weights.fill(network, classes)
-    return network

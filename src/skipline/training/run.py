@@ -16,6 +16,7 @@ from skipline.errors import InputError
 from skipline.machine import describe_machine, device, peak_memory_bytes
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
+from skipline.training.building import build_network
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.few_images import with_least_steps
@@ -270,11 +271,14 @@ class _Session:
 
     def _build(self, plan: Plan) -> tuple[models.Network, Plan]:
         recipe, channels = plan.recipe, self.dataset.train.shape[0]
-        options = {**plan.options, "classes": len(self.dataset.classes), "channels": channels}
-        shortcut = options.get("shortcut") or models.spec(plan.model).settings.get("shortcut", "none")
-        if shortcut != "none":  # in a plain network both would cut the only path
-            options |= {"zero_gamma": recipe.zero_gamma, "stochastic_depth": recipe.stochastic_depth}
-        network = models.create(plan.model, **options, seed=plan.seed)
+        network = build_network(
+            plan.model,
+            recipe,
+            plan.options,
+            classes=len(self.dataset.classes),
+            channels=channels,
+            seed=plan.seed,
+        )
         if self._weights is not None:
             self._say("weights", str(self._weights.fill(network, self.dataset.classes)))
             for sentence in about_input(self._weights, self.preprocessing):
