@@ -166,6 +166,26 @@ def measure(data: bytes) -> tuple[int, int, bool] | None:
         return None
 
 
+def own_channels(data: bytes) -> tuple[int, bytes | None]:
+    """How many channels an image has by itself, and its colour profile.
+
+    Args:
+        data: content of an image file.
+
+    Returns:
+        1 (grey), 3 (colour) or 4 (with transparency), 3 for what cannot be read; and the ICC profile where it fits
+        these channels, else None.
+    """
+    try:
+        with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()) as image:
+            channels = 4 if image.has_transparency_data else 1 if image.mode in _GREY_MODES else 3
+            kept = image.mode in ("L", "RGB", "RGBA", "P", "LA")
+            profile = image.info.get("icc_profile") if kept else None
+    except Exception:  # the same breadth as in `decode`, which will name the reason
+        return 3, None
+    return channels, profile if isinstance(profile, bytes) else None
+
+
 def reason_of(error: BaseException) -> str:
     """Why a file cannot be read, in plain words."""
     if isinstance(error, Image.DecompressionBombError):

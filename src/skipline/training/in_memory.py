@@ -119,4 +119,6 @@ def _train(
     end = loop.run()
     if end.status == "interrupted":
         raise KeyboardInterrupt
-    return loop.result.eval().cpu(), preprocessing, end.epochs
+    trained = loop.result.eval().cpu()
+    assert isinstance(trained, models.Network)
+    return trained, preprocessing, end.epochs

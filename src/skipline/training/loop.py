@@ -13,7 +13,6 @@ from torch import nn
 
 from skipline.data import Batch
 from skipline.errors import InputError, NonFiniteLossError
-from skipline.models import Network
 from skipline.training.checkpoint import random_state, restore_random_state, save_checkpoint
 from skipline.training.ema import MovingAverage
 from skipline.training.interrupt import InterruptRequest
@@ -65,7 +64,7 @@ class Loop:
 
     def __init__(
         self,
-        network: Network,
+        network: nn.Module,
         batches: BatchSource,
         recipe: Recipe,
         execution: Execution,
@@ -100,7 +99,7 @@ class Loop:
         self._pending: list[tuple[int, float, torch.Tensor, torch.Tensor]] = []
 
     @property
-    def result(self) -> Network:
+    def result(self) -> nn.Module:
         """The network to keep: the moving average where the recipe has one."""
         return self.network if self.ema is None else self.ema.network
 

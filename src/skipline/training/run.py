@@ -272,7 +272,8 @@ class _Session(Session[Figures]):
         )
         return found.scored()
 
-    def finish(self, network: models.Network, end: LoopEnd) -> Figures:
+    def finish(self, network: nn.Module, end: LoopEnd) -> Figures:
+        assert isinstance(network, models.Network)
         return finish(
             self.folder,
             network,

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from skipline import models
 from skipline.data import Progress
 from skipline.machine import describe_machine, peak_memory_bytes
 from skipline.training.autotune import choose_execution
@@ -59,7 +58,7 @@ class Session(ABC, Generic[Result]):
         self,
         folder: Path,
         plan: Plan,
-        network: models.Network,
+        network: nn.Module,
         batches: BatchSource,
         objective: Objective,
         *,
@@ -90,7 +89,7 @@ class Session(ABC, Generic[Result]):
         """What a network reaches on held-out samples."""
 
     @abstractmethod
-    def finish(self, network: models.Network, end: LoopEnd) -> Result:
+    def finish(self, network: nn.Module, end: LoopEnd) -> Result:
         """Measure the trained network and write what the run leaves behind."""
 
     @abstractmethod
