@@ -207,6 +207,9 @@ def apply(
                 log(f"left out {printable(result.file)}: {result.error}")
             else:
                 width, height = result.size
-                out.print(f"{printable(result.file)}  ->  {printable(str(result.out))}  {width} x {height}")
+                notes = "".join(f"  ({note})" for note in result.notes)
+                out.print(
+                    f"{printable(result.file)}  ->  {printable(str(result.out))}  {width} x {height}{notes}"
+                )
     if all(result.error is not None for result in results):
         raise typer.Exit(1)

@@ -61,6 +61,27 @@ class Decoded:
     grey: bool
 
 
+@dataclass(frozen=True)
+class Header:
+    """What an image file says about itself.
+
+    Attributes:
+        width: as it lies in the file, in pixels.
+        height: likewise.
+        grey: whether the file holds no colour.
+        transparent: whether pixels may be transparent.
+        deep: whether a channel has more than 8 bits, as far as the header tells.
+        profile: the ICC profile of the colours; None where there is none, or decoding changes the colour space.
+    """
+
+    width: int
+    height: int
+    grey: bool
+    transparent: bool
+    deep: bool
+    profile: bytes | None
+
+
 def decode_image(
     file: Path | BinaryIO | bytes,
     *,
@@ -159,31 +180,30 @@ def fit(image: Image.Image, channels: int, stored: int | None, orientation: int 
 
 def measure(data: bytes) -> tuple[int, int, bool] | None:
     """(width, height, grey) as the header says, or None where it cannot be read."""
+    header = file_header(data)
+    return None if header is None else (header.width, header.height, header.grey)
+
+
+def file_header(data: bytes) -> Header | None:
+    """What an image file says about itself before it is decoded, or None where it cannot be read."""
     try:
         with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()) as image:
-            return *image.size, image.mode in _GREY_MODES
+            mode = image.mode
+            return Header(
+                width=image.width,
+                height=image.height,
+                grey=mode in _GREY_MODES,
+                transparent=image.has_transparency_data,
+                # Of a PNG, Pillow reads 16 bits of colour as 8 without a word: its byte 24 says how many there are.
+                deep=mode in ("I", "F")
+                or mode.startswith("I;16")
+                or (image.format == "PNG" and data[24] == 16),
+                profile=image.info.get("icc_profile")
+                if mode not in ("CMYK", "YCbCr", "LAB", "HSV")
+                else None,
+            )
     except Exception:  # the same breadth as in `decode`, which will name the reason
         return None
-
-
-def own_channels(data: bytes) -> tuple[int, bytes | None]:
-    """How many channels an image has by itself, and its colour profile.
-
-    Args:
-        data: content of an image file.
-
-    Returns:
-        1 (grey), 3 (colour) or 4 (with transparency), 3 for what cannot be read; and the ICC profile where it fits
-        these channels, else None.
-    """
-    try:
-        with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()) as image:
-            channels = 4 if image.has_transparency_data else 1 if image.mode in _GREY_MODES else 3
-            kept = image.mode in ("L", "RGB", "RGBA", "P", "LA")
-            profile = image.info.get("icc_profile") if kept else None
-    except Exception:  # the same breadth as in `decode`, which will name the reason
-        return 3, None
-    return channels, profile if isinstance(profile, bytes) else None
 
 
 def reason_of(error: BaseException) -> str:

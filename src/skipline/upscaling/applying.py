@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from skipline.data import Progress, image_files, silent
-from skipline.data.decoding import MAX_FILE_BYTES, decode, own_channels, read_limited
 from skipline.errors import CorruptImageError, InputError
-from skipline.storage import storage_error, write_atomically
+from skipline.storage import storage_error
 from skipline.upscaling.bundle import Upscaler
+from skipline.upscaling.enlarging import enlarge_picture
+from skipline.upscaling.picture import FORMATS, check_target, read_picture, write_picture
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 DEFAULT = ".png"
-QUALITY = 95
-WITHOUT_ALPHA = ("JPEG",)
 
 
 @dataclass(frozen=True)
@@ -30,18 +26,26 @@ class Applied:
         out: that was written; None with an error.
         size: its width and height.
         error: why there is none, in one sentence.
+        notes: sentences on what the file held and the picture does not.
     """
 
     file: str
     out: Path | None = None
     size: tuple[int, int] = (0, 0)
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         if self.error is not None:
             return {"file": self.file, "error": self.error}
-        return {"file": self.file, "out": str(self.out), "width": self.size[0], "height": self.size[1]}
+        return {
+            "file": self.file,
+            "out": str(self.out),
+            "width": self.size[0],
+            "height": self.size[1],
+            "notes": list(self.notes),
+        }
 
 
 def apply_to_files(
@@ -54,7 +58,7 @@ def apply_to_files(
 ) -> list[Applied]:
     """Enlarge files; one that cannot be read or written is noted, and the rest go on.
 
-    Colour profiles are kept; EXIF orientation is applied. Of grey images and images with transparency the kind is kept.
+    Colour profiles are kept; EXIF orientation is applied. Grey stays grey, and what is transparent stays so.
 
     Args:
         upscaler: what enlarges.
@@ -118,28 +122,13 @@ def _planned(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 def _apply(upscaler: Upscaler, file: Path, target: Path, progress: Progress) -> Applied:
     if target.exists() and target.samefile(file):
         raise InputError("it would be replaced by its own enlargement: choose another --out")
-    try:
-        data = read_limited(file)
-    except OSError as error:
-        raise CorruptImageError(f"{file}: cannot be read: {(error.strerror or 'unknown').lower()}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise CorruptImageError(f"{file}: the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    form = FORMATS[target.suffix.lower()]
-    channels, profile = own_channels(data)
-    if channels == 4 and form in WITHOUT_ALPHA:
-        channels = 3  # on white, as everywhere
-    pixels = decode(data, name=str(file), channels=channels, stored=None).pixels
-    large = upscaler.enlarge(pixels, progress=progress)
-    image = Image.fromarray(large[..., 0] if large.shape[2] == 1 else large)
-    options: dict[str, Any] = {"quality": QUALITY} if form in ("JPEG", "WEBP") else {}
-    options |= {"icc_profile": profile} if profile else {}
+    picture = read_picture(file)
+    height, width = (upscaler.scale * side for side in picture.pixels.shape[:2])
+    check_target(target, height, width, transparent=picture.alpha is not None)
+    large = enlarge_picture(upscaler.network, picture, progress=progress)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, lambda opened: image.save(opened, form, **options))
-    except ValueError as error:  # more pixels a side than the format can hold
-        raise InputError(
-            f"{image.width} x {image.height} pixels do not fit into {form}: write {DEFAULT}"
-        ) from error
     except OSError as error:
         raise storage_error(target, error) from error
-    return Applied(str(file), target, image.size)
+    write_picture(large, target)
+    return Applied(str(file), target, (width, height), notes=large.notes)

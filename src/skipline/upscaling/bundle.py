@@ -22,7 +22,7 @@ from skipline.models.upscaling import Upscaler as Network
 from skipline.models.upscaling import create_upscaler
 from skipline.storage import read_bounded
 from skipline.upscaling.card import upscaler_card
-from skipline.upscaling.tiles import enlarge
+from skipline.upscaling.tiles import upscale
 
 TASK = "upscaling"
 
@@ -49,13 +49,13 @@ class Upscaler:
         """Enlarge one image, in tiles that leave no seams.
 
         Args:
-            pixels: (H, W, C), C of 1 (grey), 3 (RGB) or 4 (RGB + alpha).
+            pixels: (H, W, C), C of 1 (grey) or 3 (RGB); for transparency see `enlarge_picture`.
             progress: told about tiles.
 
         Returns:
             (scale H, scale W, C).
         """
-        return enlarge(self.network, pixels, progress=progress)
+        return upscale(self.network, pixels, progress=progress)
 
 
 def save_upscaler(

@@ -26,7 +26,7 @@ from skipline.report.page import (
 )
 from skipline.report.wipe import Shown, wipe
 from skipline.storage import parse_json, parse_toml, read_bounded
-from skipline.upscaling.pictures import AMPLIFIED
+from skipline.upscaling.report_pictures import AMPLIFIED
 from skipline.upscaling.run import FIGURES, LARGEST_FIGURES
 
 MOST_ROWS = 100

@@ -30,8 +30,8 @@ from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evalua
 from skipline.upscaling.objective import batch_psnr, fidelity_objective
 from skipline.upscaling.patches import PatchBatches, Tiles, as_input, cut_tiles
 from skipline.upscaling.photos import Photos, limited, open_photos
-from skipline.upscaling.pictures import save_pictures
 from skipline.upscaling.recipes import check
+from skipline.upscaling.report_pictures import save_pictures
 
 FIGURES = "upscaling.json"
 LARGEST_FIGURES = 16 * 2**20  # bytes
