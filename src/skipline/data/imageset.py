@@ -56,6 +56,13 @@ class ImageSet:
         """How many files, or other things of their own, the images come from."""
         return len(self) if self.groups is None else len(np.unique(self.groups))
 
+    @property
+    def file_labels(self) -> npt.NDArray[np.int64]:
+        """(F,) int64, the labels of the files, in their order."""
+        if self.groups is None:
+            return self.labels
+        return self.labels[np.unique(self.groups, return_index=True)[1]]
+
     def class_counts(self) -> npt.NDArray[np.int64]:
         """(K,) int64, images per class."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)

@@ -14,7 +14,7 @@ from skipline.data.listing import SOUNDS, suffix_of
 from skipline.data.progress import Progress, silent
 from skipline.data.sound.caching import WindowPlan, cached_sounds
 from skipline.data.sound.settings import Audio
-from skipline.data.sound.windows import seconds_of, stored_frames
+from skipline.data.sound.windows import seconds_of, stored_frames, window_starts
 from skipline.data.store import GIVEN
 from skipline.errors import InputError, SourceError
 
@@ -114,15 +114,12 @@ def window_times(images: ImageSet, row: int, frames: int, audio: Audio) -> tuple
         audio: as it was opened with.
 
     Returns:
-        Seconds at which the view begins and ends.
+        Seconds at which the view begins and ends; of a sound that is shorter, they lie before and behind it.
     """
-    from skipline.data.sound.windows import window_starts
-
-    position = row if images.groups is None else row - int(np.searchsorted(images.groups, images.groups[row]))
-    start = window_starts(frames, audio.mels, images.images.shape[2])[
-        0 if images.groups is None else position
-    ]
-    return seconds_of(audio, start), seconds_of(audio, min(start + audio.mels, max(frames, 1)))
+    position = 0 if images.groups is None else row - int(np.searchsorted(images.groups, images.groups[row]))
+    start = window_starts(frames, audio.mels, images.images.shape[2])[position]
+    start -= max(0, audio.mels - frames) // 2  # the silence that `cut` puts before a short sound
+    return seconds_of(audio, start), seconds_of(audio, start + audio.mels)
 
 
 def _folder(path: Path, source: str) -> Folder:
