@@ -9,10 +9,11 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skipline.data import Preprocessing
+from skipline.data import Audio, Preprocessing
 
 CARD = "README.md"
 NO_LICENSE = "# license: yours to choose, such as mit or cc-by-4.0"
@@ -24,6 +25,29 @@ SPLITS = (
     ("tta", "test images, with test-time augmentation"),
     ("train", "training images, at most 5,000 of them"),
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a card speaks of what the network is given.
+
+    Attributes:
+        word: in the singular.
+        article: before it, at the beginning of a sentence.
+        task: as the Hub calls it.
+        example: name of a file.
+        recorder: that figures depend on.
+    """
+
+    word: str
+    article: str
+    task: str
+    example: str
+    recorder: str
+
+
+IMAGES = Kind("image", "An", "image-classification", "photo.jpg", "camera")
+SOUNDS = Kind("sound", "A", "audio-classification", "sound.wav", "microphone")
 
 
 def model_card(
@@ -47,21 +71,22 @@ def model_card(
         license_lines: of the front matter, as `license_of` finds them in an earlier card; a licence is the user's
             to choose.
     """
+    kind = IMAGES if preprocessing.audio is None else SOUNDS
     source = provenance.get("source")
     title = f"{model} on {source}" if isinstance(source, str) else model
     blocks = [
-        _front_matter(model, title, source, metrics, license_lines),
+        _front_matter(model, title, source, metrics, license_lines, kind),
         f"# {_text(title)}",
-        f"An image classifier for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
-        "skipline. This card was written from what was measured and recorded; "
+        f"{kind.article} {kind.word} classifier for {len(classes):,} classes: {_text(model)}, {parameters:,} "
+        "parameters, trained with skipline. This card was written from what was measured and recorded; "
         "nothing in it is estimated.",
-        *_results(metrics),
+        *_results(metrics, kind),
         *_weakest(metrics),
-        _use(),
-        *_training(provenance),
+        _use(kind),
+        *_training(provenance, kind),
         _input(preprocessing),
         _classes(classes),
-        _limits(metrics, source, license_lines),
+        _limits(metrics, source, license_lines, kind),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -84,11 +109,16 @@ def with_license(card: str, lines: Sequence[str]) -> str:
 
 
 def _front_matter(
-    model: str, title: str, source: object, metrics: Mapping[str, Any], license_lines: Sequence[str]
+    model: str,
+    title: str,
+    source: object,
+    metrics: Mapping[str, Any],
+    license_lines: Sequence[str],
+    kind: Kind,
 ) -> str:
     lines = [*license_lines] or [NO_LICENSE]
-    lines += ["library_name: skipline", "pipeline_tag: image-classification", "tags:"]
-    lines += ["- image-classification", "- residual-networks", f"- {_yaml(model)}"]
+    lines += ["library_name: skipline", f"pipeline_tag: {kind.task}", "tags:"]
+    lines += [f"- {kind.task}", "- residual-networks", f"- {_yaml(model)}"]
     dataset = source if isinstance(source, str) else "unknown"
     identifier = HUB_DATASETS.get(
         dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or "images"
@@ -100,7 +130,7 @@ def _front_matter(
     if top1 is not None:
         lines += [
             *("metrics:", "- accuracy", "model-index:", f"- name: {_yaml(title)}", "  results:"),
-            *("  - task:", "      type: image-classification", "      name: Image Classification"),
+            *("  - task:", f"      type: {kind.task}", f"      name: {kind.task.replace('-', ' ').title()}"),
             *("    dataset:", f"      name: {_yaml(dataset)}", f"      type: {_yaml(identifier)}"),
             *("      split: test", "    metrics:", "    - type: accuracy", f"      value: {top1:.6g}"),
             f"      name: {_yaml('top-1 accuracy' + _count(test))}",
@@ -108,9 +138,10 @@ def _front_matter(
     return "\n".join(["---", *lines, "---"])
 
 
-def _results(metrics: Mapping[str, Any]) -> list[str]:
+def _results(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
     rows = []
-    for key, what in SPLITS:
+    for key, text in SPLITS:
+        what = text.replace("images", f"{kind.word}s")
         part = _part(metrics, key)
         top1, loss = _fraction(part.get("top1")), part.get("loss")
         if top1 is None:
@@ -126,12 +157,11 @@ def _results(metrics: Mapping[str, Any]) -> list[str]:
         )
     if not rows:
         return ["## Results", "No accuracy was measured when this network was saved."]
-    head = (
-        "| Measured on | Images | Top-1 accuracy | 95 % interval | Cross-entropy |\n|---|---|---|---|---|\n"
-    )
+    names = f"| Measured on | {kind.word.title()}s | Top-1 accuracy | 95 % interval | Cross-entropy |"
+    head = f"{names}\n|---|---|---|---|---|\n"
     note = (
-        "Accuracy on training images says how well they were learnt, not how well others will be recognised. The "
-        "interval is that of a share of so many images (Wilson)."
+        f"Accuracy on training {kind.word}s says how well they were learnt, not how well others will be recognised. "
+        f"The interval is that of a share of so many {kind.word}s (Wilson)."
     )
     return ["## Results", head + "\n".join(rows), note]
 
@@ -152,29 +182,29 @@ def _weakest(metrics: Mapping[str, Any]) -> list[str]:
     return ["The classes that were recognised least often:", head + "\n".join(rows)]
 
 
-def _use() -> str:
-    return """## Use
+def _use(kind: Kind) -> str:
+    return f"""## Use
 
 ```sh
 pip install skipline
-skipline predict FOLDER_OF_THIS_CARD photo.jpg
+skipline predict FOLDER_OF_THIS_CARD {kind.example}
 ```
 
 ```python
 import skipline
 
 bundle = skipline.load("FOLDER_OF_THIS_CARD")
-print(bundle.predict(["photo.jpg"])[0].class_name)
+print(bundle.predict(["{kind.example}"])[0].class_name)
 ```
 
 Weights are in `weights.safetensors`, everything else in `bundle.json`; neither can run code."""
 
 
-def _training(provenance: Mapping[str, Any]) -> list[str]:
+def _training(provenance: Mapping[str, Any], kind: Kind) -> list[str]:
     names = {
-        "source": "Images",
-        "fingerprint": "Fingerprint of the images (SHA-256)",
-        "split_seed": "Seed of the split into training and test images",
+        "source": f"{kind.word.title()}s",
+        "fingerprint": f"Fingerprint of the {kind.word}s (SHA-256)",
+        "split_seed": f"Seed of the split into training and test {kind.word}s",
         "recipe": "Recipe",
         "seed": "Seed of weights, order and augmentation",
         "trained": "Date",
@@ -193,11 +223,24 @@ def _training(provenance: Mapping[str, Any]) -> list[str]:
 
 def _input(preprocessing: Preprocessing) -> str:
     p = preprocessing
+    if p.audio is not None:
+        return _heard(p, p.audio)
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (p.mean, p.std))
     colour = {1: "grey", 3: "RGB", 4: "RGB + alpha"}.get(p.channels, f"{p.channels} channels")
     return (
         f"## Input\n\nImages in {colour}: the short side is resized to {p.stored} pixels, the centre of "
         f"{p.side} x {p.side} cut out, and (pixel / 255 - mean) / std computed with mean {mean} and std {std}."
+    )
+
+
+def _heard(preprocessing: Preprocessing, audio: Audio) -> str:
+    seconds = audio.mels * audio.hop / audio.sample_rate
+    return (
+        f"## Input\n\nSounds of any length, mono at {audio.sample_rate:,} Hz, as a mel spectrogram: {audio.mels} bands "
+        f"from {audio.f_min:g} to {audio.highest:g} Hz (Slaney), Fourier transforms of {audio.n_fft} samples every "
+        f"{audio.hop}, power in dB from 0, the loudest moment of the file, to -{audio.top_db:g}. The network sees "
+        f"windows of {audio.mels} frames ({seconds:.3g} s); the logits of a file's windows are averaged. Pixels are "
+        f"(byte / 255 - {preprocessing.mean[0]:.4f}) / {preprocessing.std[0]:.4f}."
     )
 
 
@@ -211,13 +254,14 @@ def _classes(classes: Sequence[str]) -> str:
     return f"## Classes\n\n{names}{more}"
 
 
-def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str]) -> str:
+def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str], kind: Kind) -> str:
     test = _part(metrics, "test")
-    lines = ["Every image is given one of these classes, also one that shows none of them."]
+    holds = "shows" if kind is IMAGES else "holds"
+    lines = [f"Every {kind.word} is given one of these classes, also one that {holds} none of them."]
     if _fraction(test.get("top1")) is not None and isinstance(source, str):
         lines.append(
-            f"The figures hold for images like the held-out ones of {_text(source)}; on images of another camera, "
-            "place or time they were not measured."
+            f"The figures hold for {kind.word}s like the held-out ones of {_text(source)}; on {kind.word}s of another "
+            f"{kind.recorder}, place or time they were not measured."
         )
     else:
         lines.append("How often it is right was not measured.")

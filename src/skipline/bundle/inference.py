@@ -111,11 +111,11 @@ def logits_of(
         raise UnknownNameError("test-time augmentation", tta, TEST_TIME_AUGMENTATIONS)
     if not len(images):
         raise InputError(f"there are no images in the {images.split} split: expected at least one")
-    expected = (preprocessing.channels, preprocessing.stored, preprocessing.stored)
+    expected = preprocessing.stored_shape
     if images.shape != expected:
         raise ShapeMismatchError(
             f"the images are (C, H, W) = {images.shape}, but the network's preprocessing expects {expected}: "
-            f"open the source with channels={expected[0]} and stored={expected[1]}"
+            f"open the source with channels={expected[0]} and stored={preprocessing.stored}"
         )
     size = batch_size or fitting_batch(preprocessing.side)
     apply = TEST_TIME_AUGMENTATIONS[tta].apply

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from skipline.data import Preprocessing
+from skipline.data import Audio, Preprocessing
 from skipline.errors import WeightsError, shown
 from skipline.storage import read_bounded
 
@@ -38,6 +38,7 @@ class _Preprocessing(_Part):
     side: Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
     mean: list[float]
     std: list[Annotated[float, Field(gt=0)]]
+    audio: Audio | None = None  # unknown keys in it are refused: a sound prepared otherwise would be misheard
 
     @model_validator(mode="after")
     def _agree(self) -> _Preprocessing:
@@ -45,6 +46,11 @@ class _Preprocessing(_Part):
             raise ValueError(f"mean and std need {self.channels} values, one a channel")
         if self.side > self.stored:
             raise ValueError(f"side {self.side} is larger than stored {self.stored}")
+        if self.audio is not None and (self.channels, self.side) != (1, self.audio.mels):
+            raise ValueError(
+                f"spectrograms have 1 channel and side = audio.mels = {self.audio.mels}, "
+                f"not {self.channels} and {self.side}"
+            )
         return self
 
 

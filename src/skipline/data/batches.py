@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skipline.data.augmentation import Augmentation, augment
+from skipline.data.augmentation import Augmentation, augment, unfit
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
 from skipline.data.preprocessing import Preprocessing
@@ -174,13 +174,15 @@ def _check(
     if seed < 0:
         raise InputError(f"the seed must be at least 0, not {seed}")
     channels, height, width = images.shape
-    stored = preprocessing.stored
-    if (channels, height, width) != (preprocessing.channels, stored, stored):
+    expected = preprocessing.stored_shape
+    if (channels, height, width) != expected:
         raise ShapeMismatchError(
-            f"the preprocessing expects images of {preprocessing.channels} x {stored} x {stored} (channels, "
+            f"the preprocessing expects images of {' x '.join(map(str, expected))} (channels, "
             f"height, width), the {images.split} split holds {channels} x {height} x {width}: "
             "open the source with the preprocessing's channels and stored side"
         )
+    if obstacle := unfit(augmentation, preprocessing):
+        raise InputError(obstacle)
     if augmentation.auto != "none" and channels not in (1, 3):
         raise InputError(
             f"augmentation.auto = '{augmentation.auto}' edits grey or RGB images, these have {channels} "

@@ -290,6 +290,8 @@ def _what_else(data: bytes) -> str:
         return "not an image but a web page saved under this name"
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
         return "a HEIC or AVIF photo, which cannot be read here: convert it to JPEG"
+    if data[:4] in (b"fLaC", b"OggS") or data[:3] == b"ID3" or data[8:12] in (b"WAVE", b"AIFF"):
+        return "a sound, but an image is expected here"
     if data[:3] == b"\xff\xd8\xff":
         return "a JPEG with a broken header"
     return "not an image, although it is named like one"

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skipline.bundle import Bundle, match_classes
-from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_source, silent
+from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_sounds, open_source, silent
 from skipline.data.decoding import fit
+from skipline.errors import InputError
 
 CROPS = 32  # of the two photographs that scikit-learn ships
 
@@ -56,17 +57,25 @@ def find_images(
         ClassMismatchError: it has other classes than the bundle.
     """
     pre = bundle.preprocessing
+    if source is None and pre.audio is not None:
+        raise InputError(
+            "there are no sounds to compare the export on: give --images FOLDER, such as the one it was trained on"
+        )
     if source is None:
         return Probe(_photographs(pre), None, None, f"{CROPS} pieces of two photographs, without labels")
     seed = bundle.provenance.get("split_seed")
-    dataset = open_source(
-        source,
-        channels=pre.channels,
-        stored=pre.stored,
-        data_root=data_root,
-        seed=seed if isinstance(seed, int) and seed >= 0 else 0,
-        progress=progress,
-    )
+    seed = seed if isinstance(seed, int) and seed >= 0 else 0
+    if pre.audio is not None:
+        dataset = open_sounds(source, audio=pre.audio, stored=pre.stored, seed=seed, progress=progress)
+    else:
+        dataset = open_source(
+            source,
+            channels=pre.channels,
+            stored=pre.stored,
+            data_root=data_root,
+            seed=seed,
+            progress=progress,
+        )
     order = match_classes(bundle.classes, dataset.classes)
     test = _spaced(dataset.test, images)
     labels = test.labels if order is None else np.asarray(order, dtype=np.int64)[test.labels]
@@ -79,13 +88,17 @@ def find_images(
 
 
 def _called(dataset: Dataset, test: ImageSet) -> str:
-    return f"{len(test):,} test images of {dataset.name}"
+    what = "test images" if dataset.audio is None else "windows of test sounds"
+    return f"{len(test):,} {what} of {dataset.name}"
 
 
 def _spaced(images: ImageSet, count: int) -> ImageSet:
     """Evenly spaced, since sources are often sorted by class."""
     places = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
-    return replace(images, images=images.images[places], labels=images.labels[places], files=())
+    groups = None if images.groups is None else images.groups[places]
+    return replace(
+        images, images=images.images[places], labels=images.labels[places], files=(), groups=groups
+    )
 
 
 def _photographs(pre: Preprocessing) -> npt.NDArray[np.uint8]:

@@ -127,7 +127,12 @@ def subset(images: ImageSet, count: int | None, seed: int = 0) -> ImageSet:
     chosen = torch.randperm(len(images), generator=generator)[:count].sort().values.numpy()
     digest = hashlib.sha256(f"{images.fingerprint} {count} {seed}".encode()).hexdigest()
     return replace(
-        images, images=images.images[chosen], labels=images.labels[chosen], files=(), fingerprint=digest
+        images,
+        images=images.images[chosen],
+        labels=images.labels[chosen],
+        files=(),
+        groups=None if images.groups is None else images.groups[chosen],
+        fingerprint=digest,
     )
 
 

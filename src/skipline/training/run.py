@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.data import Batches, Dataset, Preprocessing, Progress, open_source, silent
+from skipline.data import Batches, Dataset, Preprocessing, Progress, open_sounds, open_source, silent
 from skipline.errors import InputError
 from skipline.machine import device
 from skipline.training.building import build_network
@@ -62,7 +62,16 @@ class RunResult:
 
 
 def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
-    """Open the source of a plan, decoded as its recipe asks."""
+    """Open the source of a plan, decoded as its recipe asks: as sounds where it has a table [audio]."""
+    if plan.recipe.audio is not None:
+        return open_sounds(
+            plan.source,
+            audio=plan.recipe.audio,
+            stored=plan.recipe.input.stored,
+            seed=plan.seed,
+            strict=plan.strict,
+            progress=progress,
+        )
     root = Path(plan.data_root) if plan.data_root else None
     return open_source(
         plan.source,

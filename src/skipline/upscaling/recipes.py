@@ -51,11 +51,15 @@ CLASSIFIERS = {
     "early_stopping": None,
     "gradient_checkpointing": False,
     "tta": "none",
+    "audio": None,
 }
 
 
-def check(recipe: Recipe) -> Recipe:
+def checked(recipe: Recipe) -> tuple[Recipe, Upscaling]:
     """A recipe that holds nothing which only classifiers have.
+
+    Returns:
+        The recipe with its table [upscaling], and that table.
 
     Raises:
         InputError: it does; every such key is named.
@@ -70,4 +74,5 @@ def check(recipe: Recipe) -> Recipe:
             f"recipe '{recipe.name}' has {', '.join(wrong)}, which has no meaning for enlarging: leave it out, or take "
             f"{' or '.join(NAMED)}"
         )
-    return recipe
+    settings = recipe.upscaling or Upscaling()
+    return recipe.model_copy(update={"upscaling": settings}), settings

@@ -23,6 +23,7 @@ from skipline.training import Observer, Plan
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
+from skipline.training.recipe import Upscaling
 from skipline.training.removing import remove_run
 from skipline.training.session import Say, Session, quiet
 from skipline.upscaling.bundle import Upscaler, save_upscaler
@@ -30,7 +31,7 @@ from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evalua
 from skipline.upscaling.objective import batch_psnr, fidelity_objective
 from skipline.upscaling.patches import PatchBatches, Tiles, as_input, cut_tiles
 from skipline.upscaling.photos import Photos, limited, open_photos
-from skipline.upscaling.recipes import check
+from skipline.upscaling.recipes import checked
 from skipline.upscaling.report_pictures import save_pictures
 
 FIGURES = "upscaling.json"
@@ -171,14 +172,19 @@ def _prepared(
     progress: Progress,
     say: Say,
 ) -> _Session:
-    recipe = check(plan.recipe)
+    recipe, settings = checked(plan.recipe)
+    plan = replace(plan, recipe=recipe)
     torch.set_num_threads(usable_threads(plan.threads or None))
     network = create_upscaler(plan.model, **plan.options, seed=plan.seed)
     plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
-    jpeg = recipe.upscaling.jpeg
-    tiles = cut_tiles(photos.train, network.scale, jpeg=jpeg, seed=plan.seed, progress=progress)
+    tiles = cut_tiles(photos.train, network.scale, jpeg=settings.jpeg, seed=plan.seed, progress=progress)
     held_out = cut_tiles(
-        photos.test, network.scale, jpeg=jpeg, most_bytes=HELD_OUT_BYTES, seed=plan.seed, progress=silent
+        photos.test,
+        network.scale,
+        jpeg=settings.jpeg,
+        most_bytes=HELD_OUT_BYTES,
+        seed=plan.seed,
+        progress=silent,
     )
     side = tiles.high.shape[1]
     problems = (*photos.problems, *tiles.problems)
@@ -192,14 +198,16 @@ def _prepared(
         say("", note)
     batches = PatchBatches(
         tiles,
-        patch=recipe.upscaling.patch,
+        patch=settings.patch,
         batch_size=recipe.batch_size,
-        steps_per_epoch=recipe.upscaling.steps_per_epoch,
+        steps_per_epoch=settings.steps_per_epoch,
         seed=plan.seed,
     )
     network.to(device())
     plan = replace(plan, fingerprint=tiles.fingerprint)
-    return _Session(plan, folder, photos, tiles, held_out, network, batches, observers, progress, say)
+    return _Session(
+        plan, settings, folder, photos, tiles, held_out, network, batches, observers, progress, say
+    )
 
 
 def _result(folder: Path, end: LoopEnd, result: UpscaleEvaluation | None) -> UpscaleRun:
@@ -214,6 +222,7 @@ class _Session(Session[UpscaleEvaluation]):
     def __init__(
         self,
         plan: Plan,
+        settings: Upscaling,
         folder: Path,
         photos: Photos,
         tiles: Tiles,
@@ -224,7 +233,7 @@ class _Session(Session[UpscaleEvaluation]):
         progress: Progress,
         say: Say,
     ) -> None:
-        self.photos, self.tiles, self.held_out = photos, tiles, held_out
+        self.photos, self.tiles, self.held_out, self.settings = photos, tiles, held_out, settings
         self.cost = models.cost(network, (network.channels, *batches.batch(0, 0).images.shape[2:]))
         area = held_out.high.shape[1] ** 2 / batches.batch(0, 0).targets.shape[2] ** 2
         super().__init__(
@@ -232,7 +241,7 @@ class _Session(Session[UpscaleEvaluation]):
             plan,
             network,
             batches,
-            fidelity_objective(plan.recipe.upscaling.loss),
+            fidelity_objective(settings.loss),
             held_out=round(len(held_out) * area),
             measured_on="test",
             observers=observers,
@@ -265,15 +274,13 @@ class _Session(Session[UpscaleEvaluation]):
             upscaler.enlarge,
             upscaler.scale,
             test,
-            jpeg=self.plan.recipe.upscaling.jpeg,
+            jpeg=self.settings.jpeg,
             crop=TEST_CROP,
             progress=self.progress,
         )
         metrics = {"test": {**result.mean, "n": len(result.images), "crop": TEST_CROP}}
         save_upscaler(self.folder / "bundle", network, metrics, self._provenance())
-        shown = save_pictures(
-            self.folder, upscaler, test, result, jpeg=self.plan.recipe.upscaling.jpeg, crop=TEST_CROP
-        )
+        shown = save_pictures(self.folder, upscaler, test, result, jpeg=self.settings.jpeg, crop=TEST_CROP)
         values = {**result.to_json(), "crop": TEST_CROP, "pictures": shown, "end": vars(end)}
         text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1)
         write_atomically(self.folder / FIGURES, lambda file: file.write(text.encode()))
@@ -317,7 +324,7 @@ class _Session(Session[UpscaleEvaluation]):
             "fingerprint": self.tiles.fingerprint,
             "seed": self.plan.seed,
             "recipe": self.plan.recipe.name,
-            "upscaling": self.plan.recipe.upscaling.model_dump(mode="json"),
+            "upscaling": self.settings.model_dump(mode="json"),
             "trained": time.strftime("%Y-%m-%d", time.gmtime()),
             "precision": str(self.execution),
             **{key: machine[key] for key in ("cpu", "torch", "skipline")},
