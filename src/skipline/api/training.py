@@ -96,7 +96,8 @@ def train(
     """Train a network on images, evaluate it, and write a run folder with bundle and report.
 
     Args:
-        source: "digits", "cifar10", "cifar100", or a folder, .tar or .parquet of labelled images.
+        source: "digits", "cifar10", "cifar100", or a folder, .tar or .parquet of labelled images, or a .npz, .npy, .csv
+            or .tsv file of labelled series or arrays.
         model: catalogue name; None chooses by the size of the images.
         recipe: a name, a TOML file or a `Recipe`; None chooses by the size of the images and by whether
             trained weights are to be had.
@@ -313,15 +314,18 @@ def _say_dataset(dataset: Dataset, say: Say) -> None:
         + len(dataset.test)
         + (0 if dataset.validation is None else len(dataset.validation))
     )
-    parts = [f"{total:,} images, {len(dataset.classes)} classes"]
+    train = dataset.train
+    items = "series" if train.series else "arrays" if train.values else "images"
+    parts = [f"{total:,} {items}, {len(dataset.classes)} classes"]
     if dataset.problems:
         files = "file" if len(dataset.problems) == 1 else "files"
         parts.append(f"{len(dataset.problems)} unreadable {files} left out (named in the run)")
     held_out = f"{len(dataset.train):,} train / {len(dataset.test):,} test"
     if dataset.validation is not None:
         held_out += f" / {len(dataset.validation):,} validation"
-    channels, height, width = dataset.train.shape
-    say(dataset.name, ", ".join([*parts, f"{height} x {width} x {channels}", held_out]))
+    channels, height, width = train.shape
+    size = f"{width:,} values x {channels}" if train.series else f"{height} x {width} x {channels}"
+    say(dataset.name, ", ".join([*parts, size, held_out]))
     for note in dataset.notes:
         say("", note)
     for problem in dataset.problems[:3]:

@@ -12,7 +12,8 @@ from skipline.bundle.features import Features, feature_batches, gather
 from skipline.bundle.inputs import ImageInput
 from skipline.bundle.int8 import Int8, quantised_and_checked
 from skipline.bundle.prediction import Prediction, predict
-from skipline.data import ImageSet, Preprocessing, Progress, silent
+from skipline.data import ImageSet, Progress, silent
+from skipline.data.values import AnyPreprocessing, images_only
 from skipline.engines import Engine
 
 
@@ -24,7 +25,7 @@ class Bundle:
         name: the model's name in the catalogue.
         network: in evaluation mode.
         classes: K class names in the order of the network's outputs.
-        preprocessing: what turns a decoded image into the network's input.
+        preprocessing: what turns a decoded image, or values, into the network's input.
         metrics: what the network scored when it was saved.
         provenance: where it came from: source, recipe, seed, versions. "split_seed", where there is one, is
             the seed with which the source was split into train and test; evaluation splits with it again.
@@ -33,7 +34,7 @@ class Bundle:
     name: str
     network: nn.Module = field(repr=False)
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +55,8 @@ class Bundle:
 
         Args:
             images: a file, a folder of images (with its sub-folders), an encoded image as bytes, a PIL image,
-                a uint8 array (H, W), (H, W, C) or (N, H, W, C) on 0-255, or a sequence of any of these.
+                a uint8 array (H, W), (H, W, C) or (N, H, W, C) on 0-255, or a sequence of any of these. Of values: a
+                .npz, .npy, .csv or .tsv file or an array (N, L), (N, C, L) or (N, C, H, W), or a sequence of these.
             top: how many of the most probable classes to name, at least 1.
             batch_size: images in one forward pass, at least 1.
             precision: "auto" for whichever format is faster, "fp32" or "bf16".
@@ -114,7 +116,7 @@ class Bundle:
         """
         return quantised_and_checked(
             self.network,
-            self.preprocessing,
+            images_only(self.preprocessing, "int8 quantisation"),
             calibration,
             test,
             max_drop=max_drop,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skipline.data import Preprocessing
+from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 
 CARD = "README.md"
 NO_LICENSE = "# license: yours to choose, such as mit or cc-by-4.0"
@@ -20,9 +20,9 @@ CLASSES_SHOWN = 200
 LARGEST_CARD = 2**20  # bytes
 HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 SPLITS = (
-    ("test", "test images"),
-    ("tta", "test images, with test-time augmentation"),
-    ("train", "training images, at most 5,000 of them"),
+    ("test", "test {items}"),
+    ("tta", "test {items}, with test-time augmentation"),
+    ("train", "training {items}, at most 5,000 of them"),
 )
 
 
@@ -30,7 +30,7 @@ def model_card(
     model: str,
     parameters: int,
     classes: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     license_lines: Sequence[str] = (),
@@ -41,7 +41,7 @@ def model_card(
         model: name in the catalogue.
         parameters: their number.
         classes: K names.
-        preprocessing: what lies between an image file and the network.
+        preprocessing: what lies between an image file, or a row of values, and the network.
         metrics: of a bundle; "train", "test" and "tta" are read where they are there.
         provenance: of a bundle; what is missing is left out.
         license_lines: of the front matter, as `license_of` finds them in an earlier card; a licence is the user's
@@ -49,19 +49,22 @@ def model_card(
     """
     source = provenance.get("source")
     title = f"{model} on {source}" if isinstance(source, str) else model
+    values = isinstance(preprocessing, ValuePreprocessing)
+    items = "rows" if values else "images"
+    kind = f"A classifier of {preprocessing}" if values else "An image classifier"
     blocks = [
-        _front_matter(model, title, source, metrics, license_lines),
+        _front_matter(model, title, source, metrics, license_lines, items),
         f"# {_text(title)}",
-        f"An image classifier for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
+        f"{kind} for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
         "skipline. This card was written from what was measured and recorded; "
         "nothing in it is estimated.",
-        *_results(metrics),
-        *_weakest(metrics),
-        _use(),
-        *_training(provenance),
+        *_results(metrics, items),
+        *_weakest(metrics, items),
+        _use("new.npy" if values else "photo.jpg"),
+        *_training(provenance, items),
         _input(preprocessing),
         _classes(classes),
-        _limits(metrics, source, license_lines),
+        _limits(metrics, source, license_lines, items),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -84,14 +87,21 @@ def with_license(card: str, lines: Sequence[str]) -> str:
 
 
 def _front_matter(
-    model: str, title: str, source: object, metrics: Mapping[str, Any], license_lines: Sequence[str]
+    model: str,
+    title: str,
+    source: object,
+    metrics: Mapping[str, Any],
+    license_lines: Sequence[str],
+    items: str,
 ) -> str:
+    images = items == "images"
     lines = [*license_lines] or [NO_LICENSE]
-    lines += ["library_name: skipline", "pipeline_tag: image-classification", "tags:"]
-    lines += ["- image-classification", "- residual-networks", f"- {_yaml(model)}"]
+    lines += ["library_name: skipline", *(["pipeline_tag: image-classification"] if images else []), "tags:"]
+    task = "image-classification" if images else "classification"
+    lines += [f"- {task}", "- residual-networks", f"- {_yaml(model)}"]
     dataset = source if isinstance(source, str) else "unknown"
     identifier = HUB_DATASETS.get(
-        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or "images"
+        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or items
     )
     if isinstance(source, str):
         lines += ["datasets:", f"- {_yaml(identifier)}"]
@@ -100,17 +110,18 @@ def _front_matter(
     if top1 is not None:
         lines += [
             *("metrics:", "- accuracy", "model-index:", f"- name: {_yaml(title)}", "  results:"),
-            *("  - task:", "      type: image-classification", "      name: Image Classification"),
+            *("  - task:", f"      type: {task}", f"      name: {task.replace('-', ' ').title()}"),
             *("    dataset:", f"      name: {_yaml(dataset)}", f"      type: {_yaml(identifier)}"),
             *("      split: test", "    metrics:", "    - type: accuracy", f"      value: {top1:.6g}"),
-            f"      name: {_yaml('top-1 accuracy' + _count(test))}",
+            f"      name: {_yaml('top-1 accuracy' + _count(test, items))}",
         ]
     return "\n".join(["---", *lines, "---"])
 
 
-def _results(metrics: Mapping[str, Any]) -> list[str]:
+def _results(metrics: Mapping[str, Any], items: str) -> list[str]:
     rows = []
-    for key, what in SPLITS:
+    for key, form in SPLITS:
+        what = form.format(items=items)
         part = _part(metrics, key)
         top1, loss = _fraction(part.get("top1")), part.get("loss")
         if top1 is None:
@@ -126,17 +137,16 @@ def _results(metrics: Mapping[str, Any]) -> list[str]:
         )
     if not rows:
         return ["## Results", "No accuracy was measured when this network was saved."]
-    head = (
-        "| Measured on | Images | Top-1 accuracy | 95 % interval | Cross-entropy |\n|---|---|---|---|---|\n"
-    )
+    head = f"| Measured on | {items.title()} | Top-1 accuracy | 95 % interval | Cross-entropy |\n"
+    head += "|---|---|---|---|---|\n"
     note = (
-        "Accuracy on training images says how well they were learnt, not how well others will be recognised. The "
+        f"Accuracy on training {items} says how well they were learnt, not how well others will be recognised. The "
         "interval is that of a share of so many images (Wilson)."
     )
     return ["## Results", head + "\n".join(rows), note]
 
 
-def _weakest(metrics: Mapping[str, Any]) -> list[str]:
+def _weakest(metrics: Mapping[str, Any], items: str) -> list[str]:
     listed = _part(metrics, "test").get("weakest")
     rows = [
         f"| {_text(score['name'])} | {score['n']:,} | {100 * score['recall']:.1f} % |"
@@ -148,33 +158,33 @@ def _weakest(metrics: Mapping[str, Any]) -> list[str]:
     ]
     if not rows:
         return []
-    head = "| Class | Test images | Recall |\n|---|---|---|\n"
+    head = f"| Class | Test {items} | Recall |\n|---|---|---|\n"
     return ["The classes that were recognised least often:", head + "\n".join(rows)]
 
 
-def _use() -> str:
-    return """## Use
+def _use(file: str) -> str:
+    return f"""## Use
 
 ```sh
 pip install skipline
-skipline predict FOLDER_OF_THIS_CARD photo.jpg
+skipline predict FOLDER_OF_THIS_CARD {file}
 ```
 
 ```python
 import skipline
 
 bundle = skipline.load("FOLDER_OF_THIS_CARD")
-print(bundle.predict(["photo.jpg"])[0].class_name)
+print(bundle.predict(["{file}"])[0].class_name)
 ```
 
 Weights are in `weights.safetensors`, everything else in `bundle.json`; neither can run code."""
 
 
-def _training(provenance: Mapping[str, Any]) -> list[str]:
+def _training(provenance: Mapping[str, Any], items: str) -> list[str]:
     names = {
-        "source": "Images",
-        "fingerprint": "Fingerprint of the images (SHA-256)",
-        "split_seed": "Seed of the split into training and test images",
+        "source": items.title(),
+        "fingerprint": f"Fingerprint of the {items} (SHA-256)",
+        "split_seed": f"Seed of the split into training and test {items}",
         "recipe": "Recipe",
         "seed": "Seed of weights, order and augmentation",
         "trained": "Date",
@@ -191,8 +201,14 @@ def _training(provenance: Mapping[str, Any]) -> list[str]:
     return ["## Training", "| What | Value |\n|---|---|\n" + "\n".join(rows)] if rows else []
 
 
-def _input(preprocessing: Preprocessing) -> str:
+def _input(preprocessing: AnyPreprocessing) -> str:
     p = preprocessing
+    if isinstance(p, ValuePreprocessing):
+        mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (p.mean, p.std))
+        return (
+            f"## Input\n\n{str(p).capitalize()}, and (value - mean) / std computed per channel with mean {mean} and "
+            f"std {std}."
+        )
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (p.mean, p.std))
     colour = {1: "grey", 3: "RGB", 4: "RGB + alpha"}.get(p.channels, f"{p.channels} channels")
     return (
@@ -211,13 +227,15 @@ def _classes(classes: Sequence[str]) -> str:
     return f"## Classes\n\n{names}{more}"
 
 
-def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str]) -> str:
+def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str], items: str) -> str:
     test = _part(metrics, "test")
-    lines = ["Every image is given one of these classes, also one that shows none of them."]
+    item = items[:-1]
+    shows = "shows" if item == "image" else "belongs to"
+    lines = [f"Every {item} is given one of these classes, also one that {shows} none of them."]
     if _fraction(test.get("top1")) is not None and isinstance(source, str):
         lines.append(
-            f"The figures hold for images like the held-out ones of {_text(source)}; on images of another camera, "
-            "place or time they were not measured."
+            f"The figures hold for {items} like the held-out ones of {_text(source)}; on {items} of another "
+            f"{'camera' if item == 'image' else 'device'}, place or time they were not measured."
         )
     else:
         lines.append("How often it is right was not measured.")
@@ -241,9 +259,9 @@ def _bounds(value: object) -> tuple[float | None, float | None]:
     return _fraction(value[0]), _fraction(value[1])
 
 
-def _count(part: Mapping[str, Any]) -> str:
+def _count(part: Mapping[str, Any], items: str) -> str:
     count = part.get("n")
-    return f" on {count:,} images" if isinstance(count, int) else ""
+    return f" on {count:,} {items}" if isinstance(count, int) else ""
 
 
 def _plain(text: str) -> str:

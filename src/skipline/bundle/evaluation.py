@@ -15,7 +15,8 @@ from torch import nn
 from skipline import metrics
 from skipline.bundle.classes import match_classes
 from skipline.bundle.inference import logits_of
-from skipline.data import ImageSet, Preprocessing, Progress, silent
+from skipline.data import ImageSet, Progress, silent
+from skipline.data.values import AnyPreprocessing
 from skipline.errors import ShapeMismatchError
 
 
@@ -85,7 +86,7 @@ class Evaluation:
 def evaluate(
     network: nn.Module,
     images: ImageSet,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     *,
     classes: Sequence[str] | None = None,
     batch_size: int | None = None,

@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run or a bundle.", metavar="RUN_OR_BUNDLE")],
-    source: Annotated[str, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")],
+    source: Annotated[
+        str, typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv")
+    ],
     split: Annotated[str, typer.Option(help="test, train, validation or all.")] = "test",
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none, flip or flip-shift.")] = "none",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -54,8 +56,7 @@ def evaluate(
     with Bars() as bars:
         dataset = open_source(
             source,
-            channels=bundle.preprocessing.channels,
-            stored=bundle.preprocessing.stored,
+            **bundle.preprocessing.opening,
             data_root=data_root,
             seed=_split_seed(bundle),
             progress=bars,
@@ -94,7 +95,8 @@ def evaluate(
     if len(dataset.problems) > 3:
         log(f"left out     and {len(dataset.problems) - 3} more files")
     how = f"{precision}, {'no' if tta == 'none' else tta} test-time augmentation"
-    out.print(f"{bundle.name} on {dataset.name}, {split} split: {result.n:,} images, {how}", markup=False)
+    items = "rows" if dataset.test.values else "images"
+    out.print(f"{bundle.name} on {dataset.name}, {split} split: {result.n:,} {items}, {how}", markup=False)
     render(result)
 
 

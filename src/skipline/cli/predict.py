@@ -40,7 +40,8 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Images, folders of images, or - for file names (or one image) on standard input.",
+            help="Images, folders of images, or - for file names (or one image) on standard input; for a network "
+            "trained on values .npz, .npy, .csv or .tsv files.",
             metavar="FILES|FOLDER|-",
         ),
     ],
@@ -79,6 +80,7 @@ def predict(
             )
     images = collect(files)
     from skipline.bundle import load_bundle
+    from skipline.data.values import ValuePreprocessing
 
     bundle = load_bundle(target)
     written = None
@@ -93,7 +95,8 @@ def predict(
     _write(predictions, form, out_file, top, written)
     failed = sum(p.error is not None for p in predictions)
     if failed:
-        log(f"{failed:,} of {len(predictions):,} images could not be read")
+        items = "rows" if isinstance(bundle.preprocessing, ValuePreprocessing) else "images"
+        log(f"{failed:,} of {len(predictions):,} {items} could not be read")
     if failed == len(predictions):
         raise typer.Exit(1)
 

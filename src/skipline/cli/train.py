@@ -20,11 +20,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     source: Annotated[
-        str | None, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")
+        str | None,
+        typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv"),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="fast, tiny, photos, finetune, paper, lecture or a TOML file.")
+        str | None, typer.Option(help="fast, tiny, arrays, photos, finetune, paper, lecture or a TOML file.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation, order, augmentation and split.")] = 0,

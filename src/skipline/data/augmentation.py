@@ -119,7 +119,9 @@ def augment(
     if augmentation.random_erasing:
         hidden = erasing.draw_random_erasing(rng("erasing"), count, side, augmentation.random_erasing)
         erasing.erase(seen, hidden)
-    return _mix(seen, labels, augmentation, rng("mixing"), classes) if augmentation.mixes else (seen, labels)
+    if not augmentation.mixes:
+        return seen, labels
+    return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -165,20 +167,3 @@ def _view(
     else:
         view = np.ascontiguousarray(preprocessing.crop(images))
     return cropping.resize(view, side)
-
-
-def _mix(
-    images: Floats,
-    labels: npt.NDArray[np.int64],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    classes: int,
-) -> tuple[Floats, Floats]:
-    targets = mixing.one_hot(labels, classes)  # (N, K)
-    both = augmentation.mixup > 0 and augmentation.cutmix > 0
-    blend = rng.random() < 0.5 if both else augmentation.mixup > 0
-    partners = rng.permutation(len(images))
-    weights = mixing.draw_weights(rng, len(images), augmentation.mixup if blend else augmentation.cutmix)
-    if blend:
-        return mixing.mixup(images, targets, weights, partners)
-    return mixing.cutmix(images, targets, mixing.draw_cutmix(rng, weights, *images.shape[1:3]), partners)

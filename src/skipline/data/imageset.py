@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images of one split.
+    """Labelled images of one split, or series or arrays of values.
 
     Attributes:
-        images: (N, H, W, C) uint8, often a read-only memory map.
+        images: (N, H, W, C) uint8, often a read-only memory map; float32 for values. Series have H = 1 and W = L.
         labels: (N,) int64, each in [0, K).
         classes: K class names; labels index it.
         split: "train", "validation" or "test".
@@ -21,7 +22,7 @@ class ImageSet:
         files: N file names relative to the source, or empty where images have none.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     split: str
@@ -30,7 +31,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         assert self.images.ndim == 4, self.images.shape
-        assert self.images.dtype == np.uint8, self.images.dtype
+        assert self.images.dtype in (np.uint8, np.float32), self.images.dtype
         assert len(self.images) == len(self.labels), (self.images.shape, self.labels.shape)
         assert not self.files or len(self.files) == len(self.labels)
 
@@ -42,6 +43,16 @@ class ImageSet:
         """(C, H, W) of one image, the order in which networks see it."""
         height, width, channels = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def values(self) -> bool:
+        """Whether it holds series or arrays of values, not images."""
+        return bool(self.images.dtype == np.float32)
+
+    @property
+    def series(self) -> bool:
+        """Whether it holds series, which networks see as (C, L)."""
+        return self.values and self.images.shape[1] == 1
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """(K,) int64, images per class."""

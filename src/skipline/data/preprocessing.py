@@ -35,6 +35,21 @@ class Preprocessing:
         assert len(self.mean) == len(self.std) == self.channels
         assert 0 < self.side <= self.stored
 
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what an `ImageSet` holds."""
+        return self.channels, self.stored, self.stored
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """(C, H, W) of what the network sees."""
+        return self.channels, self.side, self.side
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What `open_source` is told beside the source, so that images are stored as at training."""
+        return {"channels": self.channels, "stored": self.stored}
+
     def crop(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut the centre.
 
@@ -60,6 +75,10 @@ class Preprocessing:
         scale = torch.tensor([1 / (255 * s) for s in self.std], device=images.device).view(1, -1, 1, 1)
         shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
         return images.float() * scale + shift.view(1, -1, 1, 1)
+
+    def arranged(self, images: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Normalised images (N, H, W, C) as (N, C, H, W), channels-last in memory."""
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Prepare stored images for the network.

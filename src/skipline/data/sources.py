@@ -20,10 +20,13 @@ from skipline.data.listing import Container, is_image_name
 from skipline.data.parquet import SUFFIX, Table
 from skipline.data.progress import Progress, silent
 from skipline.data.store import GIVEN
+from skipline.data.values.files import SUFFIXES as VALUES
+from skipline.data.values.files import holds_values
+from skipline.data.values.source import open_values
 from skipline.errors import InputError, SourceError
 
 NAMES = ("digits", "cifar10", "cifar100")
-EXPECTED = "Expected a folder, a .tar, a .parquet or one of digits, cifar10, cifar100"
+EXPECTED = "Expected a folder, a .tar, a .parquet, a .npz, .npy or .csv, or one of digits, cifar10, cifar100"
 PACKED = (".zip", ".rar", ".7z", ".gz", ".zst")
 
 
@@ -58,7 +61,8 @@ def open_source(
 
     Args:
         source: "digits", "cifar10", "cifar100", or the path of a folder of images, of a tar archive of such a folder,
-            or of parquet files. A path wins over nothing: write ./digits for a folder of that name.
+            or of parquet files, or of series or arrays of values (see `skipline.data.values.files`). A path wins over
+            nothing: write ./digits for a folder of that name.
         channels: 1, 3 or 4. None gives 3, or 1 where every image is grey.
         stored: side in pixels of the square that images are stored as. None keeps small images of one size as they are
             and stores photographs at 256, or less where most of them are smaller.
@@ -103,7 +107,10 @@ def open_any(
     progress: Progress = silent,
 ) -> Opened:
     """Like `open_source`, but also for data that cannot be trained on."""
-    check_channels(channels)
+    path = Path(source).expanduser()
+    valued = holds_values(path) and path.is_file()
+    if not valued:
+        check_channels(channels)
     if stored is not None and not 1 <= stored <= 4096:
         raise InputError(f"the stored side must be 1 to 4096 pixels, not {stored}")
     if seed < 0:
@@ -118,7 +125,9 @@ def open_any(
         root = Path(data_root) if data_root is not None else None
         dataset = cifar(str(source), channels=channels, stored=stored, data_root=root, progress=progress)
         return Opened(_shadowing(dataset), nothing)
-    path = Path(source).expanduser()
+    if valued:
+        values = open_values(path, str(source), channels=channels, stored_side=stored, seed=seed)
+        return Opened(values, nothing)
     container = container_of(path, str(source))
     found = cached(
         container, path, channels=channels, stored=stored, seed=seed, strict=strict, progress=progress
@@ -215,7 +224,7 @@ def _nearest(path: Path, source: str) -> str:
         for sibling in parent.iterdir():
             folder = sibling.is_dir()
             if not sibling.name.startswith(".") and (
-                folder or sibling.name.lower().endswith((*SUFFIXES, SUFFIX))
+                folder or sibling.name.lower().endswith((*SUFFIXES, SUFFIX, *VALUES))
             ):
                 shown = str(Path(source).parent / sibling.name) + ("/" if folder else "")
                 candidates[sibling.name] = shown

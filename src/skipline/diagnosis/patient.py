@@ -14,6 +14,7 @@ from torch import nn
 
 from skipline.bundle import match_classes
 from skipline.data import Batches, Dataset, Preprocessing, Progress, open_source, silent
+from skipline.data.values import images_only
 from skipline.diagnosis.fitting import SIDES, Attempt, Mismatch, attempt, enlarged
 from skipline.diagnosis.targets import Target, find_target
 from skipline.errors import InputError, ShapeMismatchError
@@ -185,7 +186,7 @@ def _open(
 ) -> tuple[Dataset, Recipe, Preprocessing]:
     """The images, the recipe for them and what lies between them and the network."""
     if found.bundle is not None and found.plan is None:
-        preprocessing = found.bundle.preprocessing
+        preprocessing = images_only(found.bundle.preprocessing, "`skipline diagnose`")
         dataset = open_source(source, channels=preprocessing.channels, stored=preprocessing.stored, **opening)
         return dataset, _recipe(found, dataset, recipe, settings), preprocessing
     if channels is None and found.plan is not None:

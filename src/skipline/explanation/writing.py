@@ -16,6 +16,7 @@ from skipline.bundle.inputs import Item as Given
 from skipline.bundle.inputs import decoded_ahead, list_images
 from skipline.bundle.prediction import decode_item
 from skipline.data import Progress
+from skipline.data.values import images_only
 from skipline.errors import CorruptImageError, InputError
 from skipline.explanation.explainer import Explained, Explainer
 from skipline.explanation.explanation import Explanation, Item
@@ -91,12 +92,13 @@ def _explained(
     bundle: Bundle, explainer: Explainer, given: Sequence[Given], progress: Progress
 ) -> Iterator[tuple[Given, Explained | str]]:
     """Each image with its explanation, or why there is none, in order."""
+    preprocessing = images_only(bundle.preprocessing, "`skipline explain`")
     waiting: list[tuple[Given, npt.NDArray[np.uint8] | str]] = []
     done = 0
 
     def decode(item: Given) -> npt.NDArray[np.uint8] | str:
         try:
-            return decode_item(item, bundle.preprocessing)
+            return decode_item(item, preprocessing)
         except CorruptImageError as error:
             return str(error).removeprefix(f"{item.name}: ")
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skipline.bundle import Bundle, match_classes
+from skipline.bundle.inference import check_stored
 from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_source, silent
 from skipline.data.decoding import fit
+from skipline.data.values import ValuePreprocessing
+from skipline.data.values.preprocessing import Values
 
 CROPS = 32  # of the two photographs that scikit-learn ships
 
@@ -20,13 +24,13 @@ class Probe:
     """Images for a comparison.
 
     Attributes:
-        images: (N, stored, stored, C) uint8.
+        images: (N, stored, stored, C) uint8, or values (N, C, L) or (N, C, H, W) float32.
         labels: (N,) in the order of the bundle's classes; None where nobody knows them.
         calibration: (M, stored, stored, C) uint8 for int8; None where there are none.
         name: where they come from, for people.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64] | None
     calibration: npt.NDArray[np.uint8] | None
     name: str
@@ -41,7 +45,7 @@ def find_images(
     data_root: Path | None = None,
     progress: Progress = silent,
 ) -> Probe:
-    """Test images of a source; without one, pieces of two photographs, which have no labels.
+    """Test images of a source; without one, pieces of two photographs, or noise for values, which have no labels.
 
     Args:
         bundle: says how they are stored and what the classes are called.
@@ -56,20 +60,27 @@ def find_images(
         ClassMismatchError: it has other classes than the bundle.
     """
     pre = bundle.preprocessing
+    if source is None and isinstance(pre, ValuePreprocessing):
+        return Probe(
+            _noise(pre), None, None, f"{CROPS} random {'series' if pre.series else 'arrays'}, without labels"
+        )
     if source is None:
+        assert isinstance(pre, Preprocessing)
         return Probe(_photographs(pre), None, None, f"{CROPS} pieces of two photographs, without labels")
     seed = bundle.provenance.get("split_seed")
     dataset = open_source(
         source,
-        channels=pre.channels,
-        stored=pre.stored,
+        **pre.opening,
         data_root=data_root,
         seed=seed if isinstance(seed, int) and seed >= 0 else 0,
         progress=progress,
     )
+    check_stored(dataset.test, pre)
     order = match_classes(bundle.classes, dataset.classes)
     test = _spaced(dataset.test, images)
     labels = test.labels if order is None else np.asarray(order, dtype=np.int64)[test.labels]
+    if isinstance(pre, ValuePreprocessing):
+        return Probe(_in_order(test.images, pre), labels, None, f"{len(test):,} test rows of {dataset.name}")
     return Probe(
         np.array(test.images),
         labels,
@@ -86,6 +97,17 @@ def _spaced(images: ImageSet, count: int) -> ImageSet:
     """Evenly spaced, since sources are often sorted by class."""
     places = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
     return replace(images, images=images.images[places], labels=images.labels[places], files=())
+
+
+def _in_order(values: Values, pre: ValuePreprocessing) -> Values:
+    """Stored values as an exported file takes them."""
+    return pre.arranged(values).contiguous().numpy()
+
+
+def _noise(pre: ValuePreprocessing) -> Values:
+    """Normal noise with the mean and deviation of the training data."""
+    noise = np.random.default_rng(0).standard_normal((CROPS, pre.height, pre.width, pre.channels))
+    return _in_order((noise * pre.std + pre.mean).astype(np.float32), pre)
 
 
 def _photographs(pre: Preprocessing) -> npt.NDArray[np.uint8]:

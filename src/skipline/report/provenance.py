@@ -18,14 +18,16 @@ MOST_NOTES = 500
 def source_section(run: RunRecord) -> Markup:
     """The images: how many, and everything that was noticed about them."""
     source = run.start.source
-    channels, height, width = source.input
+    channels, *sides = source.input
+    unit = "pixels" if len(sides) == 2 else "values"
+    size = f"{' x '.join(map(str, sides))} {unit}"
     facts = [
         ("Source", source.name),
         ("Training images", f"{source.train:,}"),
         *([("Validation images", f"{source.validation:,}")] if source.validation is not None else []),
         ("Test images", f"{source.test:,}"),
         ("Classes", f"{len(source.classes):,}"),
-        ("Input", f"{height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"),
+        ("Input", f"{size}, {channels} {'channel' if channels == 1 else 'channels'}"),
     ]
     blocks = [definitions(facts, class_="facts")]
     if source.problems:

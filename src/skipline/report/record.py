@@ -30,7 +30,7 @@ class Record(BaseModel):
 
 
 class Source(Record):
-    """What the run learned from; counts are images, `input` is (C, H, W)."""
+    """What the run learned from; counts are images, `input` is (C, H, W), of series (C, L)."""
 
     name: str
     fingerprint: str
@@ -38,7 +38,7 @@ class Source(Record):
     test: Whole
     validation: Whole | None = None
     classes: tuple[str, ...]
-    input: tuple[Whole, Whole, Whole]
+    input: tuple[Whole, Whole, Whole] | tuple[Whole, Whole]
     problems: Whole = 0
     notes: tuple[str, ...] = ()
 

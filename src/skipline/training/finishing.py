@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from skipline.bundle import Evaluation, evaluate, logits_of, save_bundle
-from skipline.data import Dataset, ImageSet, Preprocessing, Progress
+from skipline.data import Dataset, ImageSet, Progress
+from skipline.data.values import AnyPreprocessing
 from skipline.machine import describe_machine
 from skipline.metrics import cross_entropy, top_k_accuracy
 from skipline.models import Network
@@ -31,7 +32,7 @@ def finish(
     network: Network,
     plan: Plan,
     dataset: Dataset,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     execution: Execution,
     end: LoopEnd,
     progress: Progress,
@@ -76,7 +77,7 @@ def finish(
 def measure(
     network: torch.nn.Module,
     images: ImageSet,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     precision: str,
     device: torch.device,
     progress: Progress,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from skipline.bundle import Evaluation
 from skipline.data import ImageSet
+from skipline.data.values.pictures import drawn
 from skipline.metrics import softmax
 
 COUNT = 24
@@ -36,7 +38,7 @@ def save_mistakes(folder: Path, evaluation: Evaluation, images: ImageSet) -> lis
     entries = []
     for rank, index in enumerate(surest.tolist()):
         name = f"mistakes/{rank:02d}.png"
-        _save(folder / name, images.images[index])
+        _save(folder / name, images.images[index], images.values)
         entries.append(
             {
                 "image": name,
@@ -51,7 +53,9 @@ def save_mistakes(folder: Path, evaluation: Evaluation, images: ImageSet) -> lis
     return entries
 
 
-def _save(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+def _save(path: Path, pixels: npt.NDArray[Any], values: bool) -> None:
+    if values:
+        pixels = drawn(pixels)
     channels = pixels.shape[-1]
     picture = Image.fromarray(
         np.ascontiguousarray(pixels[..., 0] if channels in (1, 2) else pixels[..., : min(channels, 4)])

@@ -113,6 +113,9 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
         Catalogue name and recipe.
     """
     side = max(dataset.train.shape[1:])
+    if dataset.train.values:
+        large = "resnet20" if side <= SMALL_SIDE else "resnet18"
+        return ("resnet20-1d" if dataset.train.series else large), named_recipe("arrays")
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
     if side <= SMALL_SIDE and not dataset.photographic:
@@ -133,7 +136,13 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
 
     Raises:
         RecipeError: a side above the stored one, or statistics for another number of channels.
+        InputError: the source holds values, not images.
     """
+    if dataset.train.values:
+        raise InputError(
+            f"{dataset.name} holds values, not images: `skipline train`, `evaluate`, `predict` and `export` take "
+            "those; give a source of images here"
+        )
     channels, height, width = dataset.train.shape
     stored = min(height, width)
     side = wanted.side or (stored * 7 // 8 if dataset.photographic else stored)

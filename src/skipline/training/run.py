@@ -25,13 +25,14 @@ from skipline.training.loop import Loop, LoopEnd
 from skipline.training.losses import step_loss
 from skipline.training.memory import activation_bytes, keep_inputs_alone
 from skipline.training.observer import Measurement, Observer
-from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
+from skipline.training.plan import Plan, usable_threads, wanted_side
 from skipline.training.precision import Execution
-from skipline.training.pretrained import about_input, find_weights, settled
+from skipline.training.pretrained import about_input, check_kind, find_weights, settled
 from skipline.training.recipe import Recipe
 from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
+from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
 
@@ -191,7 +192,7 @@ class _Session:
         torch.set_num_threads(usable_threads(plan.threads or None))
         self._fresh = fresh
         plan = self._take_over_weights(plan)
-        self.preprocessing = resolve_preprocessing(plan.recipe.input, dataset)
+        self.preprocessing = prepared_input(plan.recipe, plan.model, dataset)
         self.network, plan = self._build(plan)
         self.batches = Batches(
             dataset.train,
@@ -267,6 +268,7 @@ class _Session:
         self._weights = find_weights(wanted, plan.model, self._progress) if wanted and self._fresh else None
         if self._weights is None:
             return plan
+        check_kind(self._weights, self.dataset.train)
         return replace(plan, recipe=settled(plan.recipe, self._weights, self.dataset.train.shape[0]))
 
     def _build(self, plan: Plan) -> tuple[models.Network, Plan]:
@@ -288,7 +290,7 @@ class _Session:
         if recipe.gradient_checkpointing:
             keep_inputs_alone(network)
         # Counting runs the network once: an input it cannot take is refused here, before anything is written.
-        self.cost = models.cost(network, (channels, self.preprocessing.side, self.preprocessing.side))
+        self.cost = models.cost(network, self.preprocessing.input)
         return network.to(self._device), plan
 
     def _choose_execution(self, plan: Plan) -> Execution:
@@ -378,7 +380,7 @@ class _Session:
                 "test": len(data.test),
                 "validation": None if data.validation is None else len(data.validation),
                 "classes": list(data.classes),
-                "input": [self.preprocessing.channels, self.preprocessing.side, self.preprocessing.side],
+                "input": list(self.preprocessing.input),
                 "problems": len(data.problems),
                 "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
             },
