@@ -141,7 +141,7 @@ def _results(metrics: Mapping[str, Any], items: str) -> list[str]:
     head += "|---|---|---|---|---|\n"
     note = (
         f"Accuracy on training {items} says how well they were learnt, not how well others will be recognised. The "
-        "interval is that of a share of so many images (Wilson)."
+        f"interval is that of a share of so many {items} (Wilson)."
     )
     return ["## Results", head + "\n".join(rows), note]
 

@@ -137,8 +137,8 @@ def check_source(
     )
     if opened.dataset.train.values:
         raise InputError(
-            f"'{source}' holds values, and `skipline data check` looks at images: `skipline train` says what it holds, and "
-            "names rows with gaps"
+            f"'{source}' holds values, and `skipline data check` looks at images: `skipline train` says what it holds, "
+            "and names rows with gaps"
         )
     return audit(opened.dataset, opened.sizes, progress)
 

@@ -126,7 +126,7 @@ def open_any(
         dataset = cifar(str(source), channels=channels, stored=stored, data_root=root, progress=progress)
         return Opened(_shadowing(dataset), nothing)
     if valued:
-        values = open_values(path, str(source), channels=channels, stored_side=stored, seed=seed)
+        values = open_values(path, path.name, channels=channels, stored_side=stored, seed=seed)
         return Opened(values, nothing)
     container = container_of(path, str(source))
     found = cached(

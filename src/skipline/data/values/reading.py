@@ -140,16 +140,14 @@ def _array(file: IO[bytes], size: int, what: str) -> npt.NDArray[Any]:
             f"{max(0, there):,} bytes follow: it is damaged; save it again"
         )
     check_memory(needed + COPIES * math.prod(shape), what)
-    content = bytearray(needed)
-    view, begin = memoryview(content), 0
-    while begin < needed:
-        part = file.read(min(AT_ONCE, needed - begin))
+    content = bytearray()  # grows with what arrives: an archive may claim more than it unpacks to
+    while len(content) < needed:
+        part = file.read(min(AT_ONCE, needed - len(content)))
         if not part:
             raise SourceError(
-                f"{what} ends after {begin:,} of {needed:,} bytes: it is damaged; save it again"
+                f"{what} ends after {len(content):,} of {needed:,} bytes: it is damaged; save it again"
             )
-        view[begin : begin + len(part)] = part
-        begin += len(part)
+        content += part
     file.read(1)  # of an archive's member, compares the checksum
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
