@@ -21,7 +21,7 @@ def models_page() -> str:
         "Written by `make docs` from the catalogue. MACs are multiply-adds of convolutions and fully connected",
         "layers at the input shown; FLOPs are twice that.",
         "",
-        "| Name | Family | Parameters | MACs | Input (C, H, W) |",
+        "| Name | Family | Parameters | MACs | Input (C, H, W) or (C, L) |",
         "|---|---|---:|---:|---|",
     ]
     for name in models.names():

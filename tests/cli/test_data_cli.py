@@ -74,6 +74,6 @@ def test_the_command_itself(folder: Path):
     assert wrong.returncode == 2
     assert wrong.stdout == ""
     assert wrong.stderr == (
-        "skipline: no such source 'fotos'. Expected a folder, a .tar, a .parquet or one of digits, cifar10, cifar100. "
-        "Did you mean 'photos/'?\n"
+        "skipline: no such source 'fotos'. Expected a folder, a .tar, a .parquet, a .npz, .npy or .csv, or "
+        "one of digits, cifar10, cifar100. Did you mean 'photos/'?\n"
     )

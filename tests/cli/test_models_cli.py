@@ -38,7 +38,7 @@ def as_json(app: typer.Typer, *arguments: str) -> dict[str, Any]:
 
 def test_models_as_json(app: typer.Typer) -> None:
     listed = as_json(app, "models")["models"]
-    assert len(listed) == 54
+    assert len(listed) == 80
     by_name = {row["name"]: row for row in listed}
     assert by_name["resnet20"] == {
         "name": "resnet20",
@@ -52,7 +52,7 @@ def test_models_as_json(app: typer.Typer) -> None:
 
 def test_models_as_a_table(app: typer.Typer) -> None:
     lines = run(app, "models").splitlines()
-    assert len(lines) == 1 + 54 + 3
+    assert len(lines) == 1 + 80 + 3
     assert lines[0].split() == ["name", "family", "parameters", "MACs", "input", "classes"]
     assert lines[1].split() == ["resnet18", "resnet", "11,689,512", "1.814", "G", "3x224x224", "1,000"]
     assert "FLOPs = 2 x MACs" in lines[-2]
@@ -126,6 +126,20 @@ def test_other_input_and_classes(app: typer.Typer) -> None:
     assert value["layers"][0]["output"] == [16, 28, 28]
     assert value["layers"][0]["params"] == 16 * 9
     assert value["layers"][-1]["output"] == [7]
+
+
+def test_a_network_for_series(app: typer.Typer) -> None:
+    value = as_json(app, "summary", "resnet20-1d", "--input", "3,500")
+    assert value["input"] == [3, 500]
+    assert value["layers"][0] == {
+        **{"name": "conv1", "kind": "Conv1d", "detail": "3", "output": [16, 500]},
+        **{"params": 3 * 3 * 16, "macs": 500 * 3 * 3 * 16},
+    }
+    by_name = {row["name"]: row for row in as_json(app, "models")["models"]}
+    assert (by_name["resnet18-1d"]["family"], by_name["resnet18-1d"]["input"]) == ("resnet-1d", [1, 1024])
+    with pytest.raises(InputError) as caught:
+        run(app, "summary", "resnet20-1d", "--input=1,32,32")
+    assert str(caught.value) == "--input takes channels,length such as 1,128, got '1,32,32'"
 
 
 def test_variant(app: typer.Typer) -> None:

@@ -322,7 +322,7 @@ def test_splits_that_lack_a_class_keep_the_numbers_of_the_others(photos):
 
 # ---- names and paths
 
-EXPECTED = "Expected a folder, a .tar, a .parquet or one of digits, cifar10, cifar100"
+EXPECTED = "Expected a folder, a .tar, a .parquet, a .npz, .npy or .csv, or one of digits, cifar10, cifar100"
 
 
 def test_unknown_source_offers_the_nearest_path(photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

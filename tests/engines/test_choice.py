@@ -121,12 +121,13 @@ def test_an_unknown_precision_is_refused(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet20", "preact-resnet20", "resnext50_32x4d", "lecture-alexnet", "googlenet"]
+    "name", ["resnet20", "preact-resnet20", "resnext50_32x4d", "lecture-alexnet", "googlenet", "resnet20-1d"]
 )
 @pytest.mark.parametrize("runtime", ["PyTorch", "OpenVINO"])
 def test_every_runtime_gives_the_same_logits(name: str, runtime: str) -> None:
     side = 64 if name == "googlenet" else 32
-    images = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(3))
+    sides = (side,) * len(models.spec(name).input[1:])
+    images = torch.randn(5, 3, *sides, generator=torch.Generator().manual_seed(3))
     network = models.create(name, classes=7, channels=3, seed=0).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     expected = plain(network)(images)

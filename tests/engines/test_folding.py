@@ -15,7 +15,7 @@ def worn(network: nn.Module) -> nn.Module:
     """Statistics and gammas as after some training: fresh ones are 0 and 1, and hide mistakes."""
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             for tensor, low, high in (
                 (module.running_mean, -0.5, 0.5),
                 (module.running_var, 0.5, 2.0),
@@ -28,7 +28,7 @@ def worn(network: nn.Module) -> nn.Module:
 
 
 def norms(network: nn.Module) -> int:
-    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    return sum(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in network.modules())
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,14 @@ def norms(network: nn.Module) -> int:
         ("googlenet", 64, 2),  # of the auxiliary heads, which evaluation leaves out
         ("lecture-alexnet", 24, 0),
         ("lecture-vgg", 16, 0),
+        ("resnet18-1d", 64, 0),
     ],
 )
 def test_the_answers_stay_and_the_norms_go(name: str, side: int, left: int) -> None:
     network = worn(models.create(name, classes=7, channels=3, seed=0))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(2))
+    sides = (side,) * len(models.spec(name).input[1:])
+    images = torch.randn(3, 3, *sides, generator=torch.Generator().manual_seed(2))
     result = folded(network, images[:2])
     with torch.no_grad():
         expected = network(images)

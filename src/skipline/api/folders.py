@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skipline.data.values.files import SUFFIXES as VALUES
+
 
 def free_run_folder(source: str | Path) -> Path:
     """The next runs/NAME-N that does not exist yet, NAME being the source's."""
     path = Path(source)
     return free_folder(
-        path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet") else path.resolve().name
+        path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet", *VALUES) else path.resolve().name
     )
 
 

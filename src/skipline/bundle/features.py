@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ from torch import nn
 
 from skipline import metrics
 from skipline.bundle.inference import evaluating
-from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
-from skipline.bundle.prediction import Prediction, answer_of, decoded_or_reason, unread
-from skipline.data import Preprocessing, Progress
+from skipline.bundle.inputs import ImageInput, Item, decoded_ahead
+from skipline.bundle.prediction import Prediction, answer_of, decoded_or_reason, listed, unread
+from skipline.data import Progress
+from skipline.data.kinds import ARRAYS, IMAGES, SERIES
+from skipline.data.values import AnyPreprocessing, expect_kind
 from skipline.engines import worth_folding
 from skipline.errors import InputError
 
@@ -79,7 +82,7 @@ def gather(batches: Iterator[FeatureBatch]) -> Features:
 
 def feature_batches(
     network: nn.Module,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     images: ImageInput | Sequence[ImageInput],
     batch_size: int,
     progress: Progress,
@@ -95,19 +98,22 @@ def feature_batches(
 
     Yields:
         Batches in order; the last may hold nothing but unreadable images.
+
+    Raises:
+        InputError: of a network for sounds, or a batch size out of range.
     """
     if batch_size < 1:
         raise InputError(f"expected a batch_size of at least 1, arrived {batch_size}")
-    items = list_images(images)
+    expect_kind(preprocessing, (IMAGES, SERIES, ARRAYS), "embedding")
+    items = listed(images, preprocessing)
     what, done = "computing features", 0
 
     decode = partial(decoded_or_reason, preprocessing=preprocessing)
 
     with evaluating(network) as (running, place):
-        shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(place)
+        noise = torch.randn((2, *preprocessing.input), generator=torch.Generator().manual_seed(0)).to(place)
         with _watched(worth_folding(running, len(items), noise)) as forward:
-            read: list[tuple[Item, npt.NDArray[np.uint8]]] = []
+            read: list[tuple[Item, npt.NDArray[Any]]] = []
             unreadable: list[Prediction] = []
 
             def finish() -> FeatureBatch:
@@ -162,9 +168,9 @@ def _watched(network: nn.Module) -> Iterator[Forward]:
 
 
 def _batch(
-    read: Sequence[tuple[Item, npt.NDArray[np.uint8]]],
+    read: Sequence[tuple[Item, npt.NDArray[Any]]],
     unreadable: Sequence[Prediction],
-    forward: Callable[[npt.NDArray[np.uint8]], tuple[torch.Tensor, torch.Tensor]],
+    forward: Callable[[npt.NDArray[Any]], tuple[torch.Tensor, torch.Tensor]],
 ) -> FeatureBatch:
     if not read:
         nothing = np.zeros((0, 0), np.float32)

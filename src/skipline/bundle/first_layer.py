@@ -7,9 +7,9 @@ from torch import nn
 
 
 def first_convolution(network: nn.Module) -> str | None:
-    """The key of the weights that see the image; None in a network without convolutions."""
+    """The key of the weights that see the image or series; None in a network without convolutions."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
             return f"{name}.weight"
     return None
 

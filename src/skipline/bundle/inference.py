@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skipline.data import ImageSet, Preprocessing, Progress, silent
+from skipline.data import ImageSet, Progress, silent
+from skipline.data.kinds import SERIES, SOUNDS
+from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.engines.folding import worth_folding
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
 
@@ -72,7 +75,7 @@ TEST_TIME_AUGMENTATIONS = {
 def logits_of(
     network: nn.Module,
     images: ImageSet,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     *,
     batch_size: int | None = None,
     precision: str = "fp32",
@@ -110,23 +113,24 @@ def logits_of(
     if tta not in TEST_TIME_AUGMENTATIONS:
         raise UnknownNameError("test-time augmentation", tta, TEST_TIME_AUGMENTATIONS)
     if not len(images):
-        raise InputError(f"there are no images in the {images.split} split: expected at least one")
-    expected = preprocessing.stored_shape
-    if images.shape != expected:
-        raise ShapeMismatchError(
-            f"the images are (C, H, W) = {images.shape}, but the network's preprocessing expects {expected}: "
-            f"open the source with channels={expected[0]} and stored={preprocessing.stored}"
+        raise InputError(
+            f"there are no {preprocessing.kind.many} in the {images.split} split: expected at least one"
         )
-    size = batch_size or fitting_batch(preprocessing.side)
+    check_stored(images, preprocessing)
+    if preprocessing.kind in (SOUNDS, SERIES) and tta != "none":
+        raise InputError(
+            f"test-time augmentation '{tta}' mirrors images, and would run {preprocessing.kind.many} backwards: "
+            "use none"
+        )
+    size = batch_size or fitting(preprocessing.input[1:])
     apply = TEST_TIME_AUGMENTATIONS[tta].apply
     results = []
     with evaluating(network, device) as (running, place):
-        shape = (2, preprocessing.channels, preprocessing.side, preprocessing.side)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(place)
+        noise = torch.randn((2, *preprocessing.input), generator=torch.Generator().manual_seed(0)).to(place)
         forward = worth_folding(running, len(images), noise)
         for start in range(0, len(images), size):
             stored = np.array(images.images[start : start + size])  # torch warns of memory maps: read-only
-            batch = preprocessing(stored).to(place)  # (N, C, side, side)
+            batch = preprocessing(stored).to(place)  # (N, C, ...)
             with torch.autocast(place.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                 logits = apply(lambda views: forward(views).float(), batch)  # (N, K)
             results.append(logits.cpu().numpy())
@@ -134,9 +138,39 @@ def logits_of(
     return np.concatenate(results)
 
 
+def check_stored(images: ImageSet, preprocessing: AnyPreprocessing) -> None:
+    """Refuse images, or values, that are not what a network was trained on.
+
+    Raises:
+        ShapeMismatchError: they are so.
+    """
+    expected = preprocessing.stored_shape
+    if isinstance(preprocessing, ValuePreprocessing):
+        if not images.values or images.shape != expected:
+            shape = f"values (C, H, W) = {images.shape}" if images.values else "images"
+            raise ShapeMismatchError(
+                f"the source holds {shape}, but the network was trained on {preprocessing}: bring such values"
+            )
+    elif images.values:
+        raise ShapeMismatchError(
+            f"the source holds values, but the network was trained on {preprocessing}: "
+            f"bring {preprocessing.kind.many}"
+        )
+    elif images.shape != expected:
+        raise ShapeMismatchError(
+            f"the images are (C, H, W) = {images.shape}, but the network's preprocessing expects {expected}: "
+            f"open the source with channels={expected[0]} and stored={preprocessing.stored}"
+        )
+
+
 def fitting_batch(side: int) -> int:
     """How many images of `side` pixels go through a network at a time."""
-    return max(1, min(LARGEST_BATCH, PIXELS_A_BATCH // side**2))
+    return fitting((side, side))
+
+
+def fitting(sides: Sequence[int]) -> int:
+    """How many images of height and width `sides`, or series of such a length, go through a network at a time."""
+    return max(1, min(LARGEST_BATCH, PIXELS_A_BATCH // math.prod(sides)))
 
 
 @contextlib.contextmanager

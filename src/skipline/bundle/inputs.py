@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,12 @@ class Item:
     Attributes:
         index: its position among all images.
         file: its name where it has one.
-        content: a path, an encoded image, a PIL image or a (H, W, C) uint8 array.
+        content: a path, an encoded image, a PIL image or a (H, W, C) uint8 array; of values a float32 array.
     """
 
     index: int
     file: str | None
-    content: Path | bytes | PIL.Image.Image | npt.NDArray[np.uint8]
+    content: Path | bytes | PIL.Image.Image | npt.NDArray[Any]
 
     @property
     def name(self) -> str:

@@ -44,7 +44,7 @@ def load_bundle(path: Path | str) -> Bundle:
         name=manifest.model.name,
         network=network.eval().to(memory_format=torch.channels_last),
         classes=tuple(manifest.classes),
-        preprocessing=manifest.image_preprocessing(),
+        preprocessing=manifest.any_preprocessing(),
         metrics=dict(manifest.metrics),
         provenance=dict(manifest.provenance),
     )
@@ -128,7 +128,7 @@ def _create(manifest: Manifest, file: Path) -> nn.Module:
     options: dict[str, Any] = manifest.options()
     try:
         with torch.device("meta"):
-            return create(manifest.model.name, **options)
+            network = create(manifest.model.name, **options)
     except SkiplineError as error:
         raise WeightsError(f"{file} describes a network that cannot be made: {error}") from error
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError) as error:
@@ -136,3 +136,11 @@ def _create(manifest: Manifest, file: Path) -> nn.Module:
             f"{file} describes a network that cannot be made: {manifest.model.name} with {shown(options)}: "
             f"{shown(str(error))}"
         ) from error
+    axes = len(manifest.any_preprocessing().input) - 1
+    if network.axes != axes:
+        kinds = {1: "series", 2: "images or arrays"}
+        raise WeightsError(
+            f"{file} describes a network that cannot be made: {manifest.model.name} takes {kinds[network.axes]}, but "
+            f"the preprocessing gives {kinds[axes]}"
+        )
+    return network

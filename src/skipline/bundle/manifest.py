@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from skipline.data import Audio, Preprocessing
+from skipline.data.kinds import KINDS
+from skipline.data.values import AnyPreprocessing, ValuePreprocessing
+from skipline.data.values.rows import LARGEST_SIDE as LARGEST_ARRAY_SIDE
+from skipline.data.values.rows import LONGEST
+from skipline.data.values.rows import MOST_CHANNELS as MOST_VALUE_CHANNELS
 from skipline.errors import WeightsError, shown
 from skipline.storage import read_bounded
 
@@ -54,13 +68,51 @@ class _Preprocessing(_Part):
         return self
 
 
+class _Values(_Part):
+    """Of networks for series and arrays of values."""
+
+    channels: Annotated[int, Field(ge=1, le=MOST_VALUE_CHANNELS)]
+    mean: list[float]
+    std: list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def _agree(self) -> _Values:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} values, one a channel")
+        return self
+
+
+class _Series(_Values):
+    kind: Literal["series"]
+    length: Annotated[int, Field(ge=1, le=LONGEST)]
+
+
+class _Array(_Values):
+    kind: Literal["array"]
+    height: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
+    width: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
+
+
+def _kind(values: Any) -> str:
+    """Bundles of images say nothing of a kind."""
+    return str(values.get("kind", "image")) if isinstance(values, dict) else "image"
+
+
+_AnyPreprocessing = Annotated[
+    Annotated[_Preprocessing, Tag("image")]
+    | Annotated[_Series, Tag("series")]
+    | Annotated[_Array, Tag("array")],
+    Discriminator(_kind),
+]
+
+
 class Manifest(_Part):
     """The content of `bundle.json`, format 1; unknown keys are ignored, so that others can add some."""
 
     format: int
     model: _Model
     classes: Annotated[list[_Name], Field(min_length=1, max_length=MOST_CLASSES)]
-    preprocessing: _Preprocessing
+    preprocessing: _AnyPreprocessing
     metrics: dict[str, JsonValue] = {}
     provenance: dict[str, JsonValue] = {}
 
@@ -81,9 +133,10 @@ class Manifest(_Part):
         """The model's options with classes and channels, which decide how much is allocated, filled in."""
         return {**self.model.options, "classes": len(self.classes), "channels": self.preprocessing.channels}
 
-    def image_preprocessing(self) -> Preprocessing:
+    def any_preprocessing(self) -> AnyPreprocessing:
         """The preprocessing as the type that does it."""
-        return Preprocessing.from_json(self.preprocessing.model_dump())
+        kind = Preprocessing if isinstance(self.preprocessing, _Preprocessing) else ValuePreprocessing
+        return kind.from_json(self.preprocessing.model_dump())
 
 
 class _Version(BaseModel):
@@ -129,7 +182,7 @@ def read_manifest(file: Path) -> Manifest:
 def _sentences(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False, include_input=False)[:5]:
-        where = ".".join(str(part) for part in detail["loc"])
+        where = ".".join(str(part) for part in detail["loc"] if part not in KINDS)  # pydantic's addition
         problems.append(f"{where}: {detail['msg']}" if where else detail["msg"])
     more = error.error_count() - len(problems)
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")

@@ -17,8 +17,10 @@ from torch import nn
 from skipline import metrics
 from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead, list_images
+from skipline.bundle.value_inputs import complete_or_reason, list_values
 from skipline.data import Preprocessing, Progress, decode_image
 from skipline.data.decoding import MAX_PIXELS, fit, reason_of
+from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.engines import Engine, choose_engine
 from skipline.errors import CorruptImageError, InputError
 
@@ -54,7 +56,7 @@ class Prediction:
 def predict(
     network: nn.Module,
     classes: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     images: ImageInput | Sequence[ImageInput],
     top: int,
     batch_size: int,
@@ -66,9 +68,9 @@ def predict(
     """Classify images; see `Bundle.predict` for the arguments."""
     if top < 1 or batch_size < 1:
         raise InputError(f"expected top and batch_size of at least 1, arrived {top} and {batch_size}")
-    items = list_images(images)
+    items = listed(images, preprocessing)
     answers: list[Prediction] = []
-    batch: list[tuple[Item, npt.NDArray[np.uint8]]] = []
+    batch: list[tuple[Item, npt.NDArray[Any]]] = []
 
     decode = partial(decoded_or_reason, preprocessing=preprocessing)
 
@@ -76,7 +78,7 @@ def predict(
 
         def classify() -> None:
             nonlocal engine
-            prepared = preprocessing(np.stack([image for _, image in batch])).to(place)  # (N, C, side, side)
+            prepared = preprocessing(np.stack([image for _, image in batch])).to(place)  # (N, C, ...)
             if engine is None:  # only now are there real images to choose it on
                 engine = choose_engine(
                     running, prepared, count=len(items), precision=precision, progress=progress
@@ -102,8 +104,17 @@ def predict(
     return sorted(answers, key=lambda answer: answer.index)
 
 
-def decoded_or_reason(item: Item, preprocessing: Preprocessing) -> npt.NDArray[np.uint8] | str:
-    """One image in the stored form, or why it cannot be read."""
+def listed(images: ImageInput | Sequence[ImageInput], preprocessing: AnyPreprocessing) -> list[Item]:
+    """One item an image, or a row of values where that is what the network takes."""
+    if isinstance(preprocessing, ValuePreprocessing):
+        return list_values(images, preprocessing)
+    return list_images(images)
+
+
+def decoded_or_reason(item: Item, preprocessing: AnyPreprocessing) -> npt.NDArray[Any] | str:
+    """One image in the stored form, or one row of values, or why it cannot be read."""
+    if isinstance(preprocessing, ValuePreprocessing):
+        return complete_or_reason(item)
     try:
         return decode_item(item, preprocessing)
     except CorruptImageError as error:

@@ -18,7 +18,7 @@ from torch import nn
 
 from skipline.bundle.card import CARD, license_of, model_card
 from skipline.bundle.manifest import FORMAT
-from skipline.data import Preprocessing
+from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.storage import storage_error
 
@@ -30,7 +30,7 @@ def save_bundle(
     folder: Path | str,
     network: nn.Module,
     classes: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:

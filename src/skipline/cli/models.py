@@ -32,5 +32,5 @@ def models(
         counts = (f"{row.params:,}", magnitude(row.macs), shape(row.input), f"{row.classes:,}")
         table.add_row(row.name, row.family, *counts)
     out.print(table, "")
-    out.print("MACs: multiply-adds of one image of this shape; FLOPs = 2 x MACs.")
+    out.print("MACs: multiply-adds of one image or series of this shape; FLOPs = 2 x MACs.")
     out.print("Other shapes and classes: skipline summary NAME --input C,H,W --classes K")

@@ -36,17 +36,19 @@ def summary(
     ] = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     input_shape: Annotated[
-        str | None, typer.Option("--input", help="One image: channels,height,width.", metavar="C,H,W")
+        str | None,
+        typer.Option("--input", help="One image, or channels,length of one series.", metavar="C,H,W"),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Per layer: output shape, parameters and multiply-adds (MACs); per stage: MACs of each block."""
-    image = None if input_shape is None else parse_shape(input_shape)
-    import torch
-
     from skipline import models
 
-    image = image or models.spec(name).input
+    image = models.spec(name).input
+    if input_shape is not None:
+        image = parse_shape(input_shape, len(image))
+    import torch
+
     with torch.device("meta"):  # shapes are all that is needed
         network = models.create(name, shortcut=shortcut, variant=variant, classes=classes, channels=image[0])
     cost = models.cost(network, image)
@@ -63,16 +65,21 @@ def summary(
         out.print(line)
 
 
-def parse_shape(text: str) -> tuple[int, int, int]:
-    """Channels, height and width of an image.
+def parse_shape(text: str, numbers: int) -> tuple[int, ...]:
+    """Channels, height and width of an image, or channels and length of a series.
+
+    Args:
+        text: what was given.
+        numbers: 3 for an image, 2 for a series.
 
     Raises:
-        InputError: not three positive whole numbers.
+        InputError: not as many positive whole numbers.
     """
-    numbers = tuple(int(part) for part in text.split(",") if part.strip().isdecimal())
-    if len(numbers) != 3 or text.count(",") != 2 or min(numbers) < 1:
-        raise InputError(f"--input takes channels,height,width such as 3,224,224, got '{text}'")
-    return numbers[0], numbers[1], numbers[2]
+    given = tuple(int(part) for part in text.split(",") if part.strip().isdecimal())
+    if len(given) != numbers or text.count(",") != numbers - 1 or min(given) < 1:
+        what = "channels,height,width such as 3,224,224" if numbers == 3 else "channels,length such as 1,128"
+        raise InputError(f"--input takes {what}, got '{text}'")
+    return given
 
 
 def magnitude(count: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,7 @@ def in_memory(
         classes: K class names.
         notes: sentences worth showing.
     """
-    sets = {split: _image_set(*arrays, classes, split) for split, arrays in splits.items()}
+    sets = {split: image_set(*arrays, classes, split) for split, arrays in splits.items()}
     return Dataset(
         name=name,
         train=sets["train"],
@@ -90,9 +91,10 @@ def adapted(images: npt.NDArray[np.uint8], channels: int | None, stored: int | N
     return np.stack([fit(Image.fromarray(image), channels or native, stored) for image in flat])
 
 
-def _image_set(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], classes: tuple[str, ...], split: str
+def image_set(
+    images: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: tuple[str, ...], split: str
 ) -> ImageSet:
+    """Images, or values, that are in memory, with their fingerprint."""
     images = np.ascontiguousarray(images)
     digest = hashlib.sha256(json.dumps([classes, images.shape]).encode())
     digest.update(images.tobytes())

@@ -15,6 +15,7 @@ from skipline.data.progress import Progress, silent
 from skipline.data.sources import open_any, why_not_trainable
 from skipline.data.statistics import channel_statistics
 from skipline.data.verdicts import Remark, remarks_on
+from skipline.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def check_source(
 
     Raises:
         SourceError: no such source, or no image in it that can be decoded.
+        InputError: it holds values, not images.
     """
     opened = open_any(
         source,
@@ -133,6 +135,11 @@ def check_source(
         strict=strict,
         progress=progress,
     )
+    if opened.dataset.train.values:
+        raise InputError(
+            f"'{source}' holds values, and `skipline data check` looks at images: `skipline train` says what it holds, "
+            "and names rows with gaps"
+        )
     return audit(opened.dataset, opened.sizes, progress)
 
 

@@ -139,25 +139,9 @@ def augment(
         ):
             drawn = masking.draw_masks(rng(f"mask-{axis}"), count, masks, round(largest * share), side)
             masking.mask(seen, drawn, axis)
-    return _mix(seen, labels, augmentation, rng("mixing"), classes) if augmentation.mixes else (seen, labels)
-
-
-def unfit(augmentation: Augmentation, preprocessing: Preprocessing) -> str | None:
-    """Why an augmentation makes no sense for what it is to be applied to, None if it does."""
-    if preprocessing.audio is None:
-        fields = {
-            "time_crop": augmentation.time_crop,
-            "time_masks": augmentation.time_masks,
-            "frequency_masks": augmentation.frequency_masks,
-        }
-        wrong = next((name for name, value in fields.items() if value), None)
-        return wrong and f"augmentation.{wrong} is for spectrograms of sounds, these are images: leave it out"
-    if augmentation.flip != "none":
-        return (
-            f"augmentation.flip = '{augmentation.flip}' would play sounds backwards: "
-            "leave it out (--set augmentation.flip=none)"
-        )
-    return None
+    if not augmentation.mixes:
+        return seen, labels
+    return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -206,20 +190,3 @@ def _view(
     else:
         view = np.ascontiguousarray(preprocessing.crop(images))
     return cropping.resize(view, side)
-
-
-def _mix(
-    images: Floats,
-    labels: npt.NDArray[np.int64],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    classes: int,
-) -> tuple[Floats, Floats]:
-    targets = mixing.one_hot(labels, classes)  # (N, K)
-    both = augmentation.mixup > 0 and augmentation.cutmix > 0
-    blend = rng.random() < 0.5 if both else augmentation.mixup > 0
-    partners = rng.permutation(len(images))
-    weights = mixing.draw_weights(rng, len(images), augmentation.mixup if blend else augmentation.cutmix)
-    if blend:
-        return mixing.mixup(images, targets, weights, partners)
-    return mixing.cutmix(images, targets, mixing.draw_cutmix(rng, weights, *images.shape[1:3]), partners)

@@ -6,17 +6,20 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from skipline.data.augmentation import Augmentation, augment, unfit
+from skipline.data.augmentation import Augmentation, Floats, augment
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
-from skipline.data.preprocessing import Preprocessing
-from skipline.errors import InputError, ShapeMismatchError
+from skipline.data.objections import objections
+from skipline.data.values.augmentation import augment_values
+from skipline.data.values.preprocessing import AnyPreprocessing, ValuePreprocessing
+from skipline.errors import InputError, RecipeError, ShapeMismatchError
 
 AHEAD = 2
 """Batches made or being made while the network works on another."""
@@ -27,7 +30,7 @@ class Batch:
     """What one training step sees.
 
     Attributes:
-        images: (N, C, side, side) float32, normalised, channels-last in memory.
+        images: (N, C, side, side) float32, normalised, channels-last in memory; arrays likewise, series as (N, C, L).
         targets: (N,) int64 classes, or (N, K) float32 shares of classes where images were mixed.
         indices: (N,) int64, of the images in their data set.
         labels: (N,) int64, the images' own classes, mixed or not.
@@ -48,7 +51,7 @@ class Batches:
 
     Args:
         images: what to learn from, at least one image; not changed.
-        preprocessing: the network's view and scale.
+        preprocessing: the network's view and scale; of values where the images are values.
         batch_size: at least 1.
         augmentation: chance variations; none by default.
         seed: at least 0.
@@ -61,14 +64,14 @@ class Batches:
 
     Raises:
         ShapeMismatchError: images and preprocessing differ in size or channels.
-        InputError: no images, a batch size or seed out of range, or an augmentation that the images do not
-            allow.
+        RecipeError: an augmentation that does not apply to what there is.
+        InputError: no images, or a batch size or seed out of range.
     """
 
     def __init__(
         self,
         images: ImageSet,
-        preprocessing: Preprocessing,
+        preprocessing: AnyPreprocessing,
         *,
         batch_size: int,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
@@ -98,20 +101,25 @@ class Batches:
         assert side is None or side >= 1, side
         indices = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         labels = self._set.labels[indices].astype(np.int64, copy=False)
-        images, targets = augment(
+        preprocessing = self._preprocessing
+        make: Callable[..., tuple[Floats, npt.NDArray[np.int64] | Floats]]
+        if isinstance(preprocessing, ValuePreprocessing):
+            assert side is None, "values have no other size"
+            make = partial(augment_values, preprocessing=preprocessing)
+        else:
+            make = partial(augment, preprocessing=preprocessing, side=side or preprocessing.side)
+        images, targets = make(
             self._pixels[indices],
             labels,
             indices,
             augmentation=self._augmentation,
-            preprocessing=self._preprocessing,
             classes=len(self._set.classes),
             seed=self._seed,
             epoch=epoch,
             step=step,
-            side=side or self._preprocessing.side,
         )
         return Batch(
-            images=torch.from_numpy(images).permute(0, 3, 1, 2),  # (N, C, S, S), strides of (N, S, S, C)
+            images=preprocessing.arranged(images),  # (N, C, S, S), strides of (N, S, S, C)
             targets=torch.from_numpy(targets),
             indices=torch.from_numpy(indices.copy()),
             labels=torch.from_numpy(labels),
@@ -165,14 +173,22 @@ def made_ahead(make: Callable[[int], Batch], steps: Iterable[int]) -> Generator[
 
 
 def _check(
-    images: ImageSet, preprocessing: Preprocessing, batch_size: int, augmentation: Augmentation, seed: int
+    images: ImageSet, preprocessing: AnyPreprocessing, batch_size: int, augmentation: Augmentation, seed: int
 ) -> None:
     if len(images) == 0:
-        raise InputError(f"the {images.split} split holds no images: training needs at least one")
+        raise InputError(
+            f"the {images.split} split holds no {preprocessing.kind.many}: training needs at least one"
+        )
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, not {batch_size}")
     if seed < 0:
         raise InputError(f"the seed must be at least 0, not {seed}")
+    if found := objections(augmentation, preprocessing.kind):
+        raise RecipeError(found)
+    if isinstance(preprocessing, ValuePreprocessing):
+        assert images.values
+        assert images.shape == preprocessing.stored_shape, (images.shape, preprocessing.stored_shape)
+        return
     channels, height, width = images.shape
     expected = preprocessing.stored_shape
     if (channels, height, width) != expected:
@@ -181,8 +197,6 @@ def _check(
             f"height, width), the {images.split} split holds {channels} x {height} x {width}: "
             "open the source with the preprocessing's channels and stored side"
         )
-    if obstacle := unfit(augmentation, preprocessing):
-        raise InputError(obstacle)
     if augmentation.auto != "none" and channels not in (1, 3):
         raise InputError(
             f"augmentation.auto = '{augmentation.auto}' edits grey or RGB images, these have {channels} "

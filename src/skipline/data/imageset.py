@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from skipline.data.kinds import ARRAYS, IMAGES, SERIES, SOUNDS, Kind
 
 if TYPE_CHECKING:
     from skipline.data.sound.settings import Audio
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images of one split.
+    """Labelled images of one split, or windows of sounds, or series or arrays of values.
 
     Attributes:
-        images: (N, H, W, C) uint8, often a read-only memory map.
+        images: (N, H, W, C) uint8, often a read-only memory map; float32 for values. Series have H = 1 and W = L.
         labels: (N,) int64, each in [0, K).
         classes: K class names; labels index it.
         split: "train", "validation" or "test".
@@ -27,7 +29,7 @@ class ImageSet:
             where every image is of its own.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     split: str
@@ -37,7 +39,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         assert self.images.ndim == 4, self.images.shape
-        assert self.images.dtype == np.uint8, self.images.dtype
+        assert self.images.dtype in (np.uint8, np.float32), self.images.dtype
         assert len(self.images) == len(self.labels), (self.images.shape, self.labels.shape)
         assert not self.files or len(self.files) == len(self.labels)
         assert self.groups is None or len(self.groups) == len(self.labels)
@@ -62,6 +64,16 @@ class ImageSet:
         if self.groups is None:
             return self.labels
         return self.labels[np.unique(self.groups, return_index=True)[1]]
+
+    @property
+    def values(self) -> bool:
+        """Whether it holds series or arrays of values, not images."""
+        return bool(self.images.dtype == np.float32)
+
+    @property
+    def series(self) -> bool:
+        """Whether it holds series, which networks see as (C, L)."""
+        return self.values and self.images.shape[1] == 1
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """(K,) int64, images per class."""
@@ -111,3 +123,22 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """The K class names, the same for every split."""
         return self.train.classes
+
+    @property
+    def splits(self) -> tuple[ImageSet, ...]:
+        """Train, test and, where there is one, validation."""
+        return (self.train, self.test, *([] if self.validation is None else [self.validation]))
+
+    @property
+    def sources(self) -> int:
+        """How many items of their kind there are in all splits."""
+        return sum(part.sources for part in self.splits)
+
+    @property
+    def kind(self) -> Kind:
+        """What is given a class."""
+        if self.audio is not None:
+            return SOUNDS
+        if self.train.series:
+            return SERIES
+        return ARRAYS if self.train.values else IMAGES

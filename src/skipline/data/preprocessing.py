@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skipline.data.kinds import IMAGES, SOUNDS, Kind
 from skipline.data.sound.settings import Audio
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,9 +43,24 @@ class Preprocessing:
         assert self.audio is None or (self.channels, self.side) == (1, self.audio.mels)
 
     @property
+    def kind(self) -> Kind:
+        """What the network classifies."""
+        return IMAGES if self.audio is None else SOUNDS
+
+    @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a stored image."""
+        """(C, H, W) of what an `ImageSet` holds."""
         return self.channels, self.stored if self.audio is None else self.side, self.stored
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """(C, H, W) of what the network sees."""
+        return self.channels, self.side, self.side
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What `open_source` is told beside the source, so that images and sounds are stored as at training."""
+        return {"channels": self.channels, "stored": self.stored, "audio": self.audio}
 
     def crop(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut the centre.
@@ -72,11 +88,15 @@ class Preprocessing:
         shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)], device=images.device)
         return images.float() * scale + shift.view(1, -1, 1, 1)
 
+    def arranged(self, images: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Normalised images (N, H, W, C) as (N, C, H, W), channels-last in memory."""
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
     def __call__(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Prepare stored images for the network.
 
         Args:
-            images: (N, stored, stored, C) uint8.
+            images: (N, stored, stored, C) uint8, or (N, side, stored, C) of sounds.
 
         Returns:
             (N, C, side, side) float32, channels-last in memory.
@@ -105,3 +125,8 @@ class Preprocessing:
             std=tuple(float(v) for v in values["std"]),
             audio=Audio(**values["audio"]) if values.get("audio") else None,
         )
+
+    def __str__(self) -> str:
+        """What it takes, in words: "sounds" or "images of 32 x 32"."""
+        sides = "" if self.audio is not None else f" of {self.stored} x {self.stored}"
+        return f"{self.kind.many}{sides}"

@@ -98,11 +98,12 @@ def build(way: Way, network: nn.Module, images: torch.Tensor) -> Forward:
     ready = folded(network, images[:2])
     ready = (copy.deepcopy(ready) if ready is network else ready).to(memory_format=torch.channels_last)
     dtype = torch.bfloat16 if way.precision == "bf16" else torch.float32
+    layout = torch.channels_last if images.dim() == 4 else torch.contiguous_format  # series have the one
     run = torch.compile(ready.to(dtype)) if way.compiled else ready.to(dtype)
 
     def forward(batch: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            logits: torch.Tensor = run(batch.to(dtype, memory_format=torch.channels_last))
+            logits: torch.Tensor = run(batch.to(dtype, memory_format=layout))
         return logits.float()
 
     return forward

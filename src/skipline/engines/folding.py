@@ -23,7 +23,7 @@ def folded(network: nn.Module, images: torch.Tensor) -> nn.Module:
 
     Args:
         network: in evaluation mode; left untouched.
-        images: (N, C, H, W) a few images on the network's device, N >= 1.
+        images: (N, C, H, W) a few images, or (N, C, L) a few series, on the network's device, N >= 1.
 
     Returns:
         A copy in evaluation mode, or the network itself where there is nothing to fold.
@@ -34,8 +34,8 @@ def folded(network: nn.Module, images: torch.Tensor) -> nn.Module:
     result = copy.deepcopy(network)
     for convolution, norm in pairs:
         first, second = result.get_submodule(convolution), result.get_submodule(norm)
-        assert isinstance(first, nn.Conv2d)
-        assert isinstance(second, nn.BatchNorm2d)
+        assert isinstance(first, nn.Conv1d | nn.Conv2d)
+        assert isinstance(second, nn.BatchNorm1d | nn.BatchNorm2d)
         fused = fuse_conv_bn_eval(first, second)
         _replace(result, convolution, fused)
         _replace(result, norm, nn.Identity())
@@ -83,9 +83,9 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
 
     try:
         for name, module in network.named_modules():
-            if type(module) is nn.Conv2d:
+            if type(module) in (nn.Conv1d, nn.Conv2d):
                 handles.append(module.register_forward_hook(after(name)))
-            elif type(module) is nn.BatchNorm2d and module.running_mean is not None:
+            elif type(module) in (nn.BatchNorm1d, nn.BatchNorm2d) and module.running_mean is not None:
                 handles.append(module.register_forward_pre_hook(before(name)))
         with torch.no_grad():
             network(images)

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from skipline.bundle import Bundle
-from skipline.bundle.inference import fitting_batch
+from skipline.bundle.inference import fitting
 from skipline.data import Progress, silent
+from skipline.data.values import pictures_only
 from skipline.errors import ExportError, InputError
 from skipline.export.comparison import Comparison, compare
 from skipline.export.formats import Format, Run, format_called
-from skipline.export.graph import PixelsToProbabilities, blank, description
+from skipline.export.graph import Graph, blank, description, graph_of
 from skipline.export.images import Probe
 from skipline.storage import storage_error
 
@@ -71,8 +72,9 @@ def export_bundle(
     """Export a bundle, and keep the file only if its own runtime answers as the network does.
 
     The graph takes decoded pixels (N, stored, stored, C) uint8 and gives logits and probabilities (N, K); the centre
-    crop and the normalisation are inside. How to bring a photo to that square, the class names, what the network
-    scored and where it came from stand in the file's own metadata.
+    crop and the normalisation are inside. Of a network for values it takes those, (N, C, L) or (N, C, H, W)
+    float32. How to bring a photo to that square, the class names, what the network scored and where it came from stand
+    in the file's own metadata.
 
     Args:
         bundle: what to export.
@@ -94,8 +96,10 @@ def export_bundle(
         StorageError: the file cannot be written.
     """
     chosen = format_called(to)
+    if int8:
+        pictures_only(bundle.preprocessing, "int8 quantisation")
     file = _checked(chosen, file, probe, int8, max_drop, overwrite)
-    network = PixelsToProbabilities(bundle)
+    network = graph_of(bundle)
     # Beside the target, so that moving it there is one step on the same disk.
     with tempfile.TemporaryDirectory(prefix=".skipline-export-", dir=file.parent) as folder:
         written = Path(folder) / file.name
@@ -147,12 +151,12 @@ def _checked(chosen: Format, file: Path, probe: Probe, int8: bool, max_drop: flo
 
 
 def _answers(run: Run, probe: Probe, bundle: Bundle) -> np.ndarray[Any, Any]:
-    size = fitting_batch(bundle.preprocessing.side)
+    size = fitting(bundle.preprocessing.input[1:])
     parts = [probe.images[start : start + size] for start in range(0, len(probe.images), size)]
     return np.concatenate([run(part) for part in parts])
 
 
-def _reference(network: PixelsToProbabilities) -> Run:
+def _reference(network: Graph) -> Run:
     def run(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         with torch.no_grad():
             probabilities: torch.Tensor = network(torch.from_numpy(images))[1]

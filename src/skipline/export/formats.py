@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skipline.errors import UnknownNameError
 from skipline.export import onnx_format, openvino_format, torch_format
-from skipline.export.graph import PixelsToProbabilities
+from skipline.export.graph import Graph
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
+"""Pixels (N, stored, stored, C) uint8, or values (N, C, L) or (N, C, H, W) float32."""
 Probabilities = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Probabilities]
-Write = Callable[[PixelsToProbabilities, Pixels, bool, Mapping[str, str], "Pixels | None", Path], None]
+Write = Callable[[Graph, Pixels, bool, Mapping[str, str], "Pixels | None", Path], None]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skipline.bundle import Bundle, match_classes
-from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_sounds, open_source, silent
+from skipline.data import ImageSet, Preprocessing, Progress, silent
 from skipline.data.decoding import fit
+from skipline.data.kinds import SOUNDS
+from skipline.data.values import ValuePreprocessing
+from skipline.data.values.preprocessing import Values
 from skipline.errors import InputError
 
 CROPS = 32  # of the two photographs that scikit-learn ships
@@ -21,13 +25,13 @@ class Probe:
     """Images for a comparison.
 
     Attributes:
-        images: (N, stored, stored, C) uint8.
+        images: (N, stored, stored, C) uint8, or values (N, C, L) or (N, C, H, W) float32.
         labels: (N,) in the order of the bundle's classes; None where nobody knows them.
         calibration: (M, stored, stored, C) uint8 for int8; None where there are none.
         name: where they come from, for people.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64] | None
     calibration: npt.NDArray[np.uint8] | None
     name: str
@@ -42,7 +46,7 @@ def find_images(
     data_root: Path | None = None,
     progress: Progress = silent,
 ) -> Probe:
-    """Test images of a source; without one, pieces of two photographs, which have no labels.
+    """Test images of a source; without one, pieces of two photographs, or noise for values, which have no labels.
 
     Args:
         bundle: says how they are stored and what the classes are called.
@@ -54,42 +58,28 @@ def find_images(
 
     Raises:
         SourceError: no such source.
+        InputError: no source, and a network for sounds.
+        ShapeMismatchError: it holds other things than the network was trained on.
         ClassMismatchError: it has other classes than the bundle.
     """
     pre = bundle.preprocessing
-    if source is None and pre.audio is not None:
+    if source is None and pre.kind is SOUNDS:
         raise InputError(
             "there are no sounds to compare the export on: give --images FOLDER, such as the one it was trained on"
         )
+    if source is None and isinstance(pre, ValuePreprocessing):
+        return Probe(_noise(pre), None, None, f"{CROPS} random {pre.kind.many}, without labels")
     if source is None:
+        assert isinstance(pre, Preprocessing)
         return Probe(_photographs(pre), None, None, f"{CROPS} pieces of two photographs, without labels")
-    seed = bundle.provenance.get("split_seed")
-    seed = seed if isinstance(seed, int) and seed >= 0 else 0
-    if pre.audio is not None:
-        dataset = open_sounds(source, audio=pre.audio, stored=pre.stored, seed=seed, progress=progress)
-    else:
-        dataset = open_source(
-            source,
-            channels=pre.channels,
-            stored=pre.stored,
-            data_root=data_root,
-            seed=seed,
-            progress=progress,
-        )
+    dataset = bundle.open_source(source, data_root=data_root, progress=progress)
     order = match_classes(bundle.classes, dataset.classes)
     test = _spaced(dataset.test, images)
     labels = test.labels if order is None else np.asarray(order, dtype=np.int64)[test.labels]
-    return Probe(
-        np.array(test.images),
-        labels,
-        np.array(_spaced(dataset.train, calibration).images),
-        _called(dataset, test),
-    )
-
-
-def _called(dataset: Dataset, test: ImageSet) -> str:
-    what = "test images" if dataset.audio is None else "windows of test sounds"
-    return f"{len(test):,} {what} of {dataset.name}"
+    called = f"{len(test):,} {'windows of ' * (pre.kind is SOUNDS)}test {pre.kind.many} of {dataset.name}"
+    if isinstance(pre, ValuePreprocessing):
+        return Probe(_in_order(test.images, pre), labels, None, called)
+    return Probe(np.array(test.images), labels, np.array(_spaced(dataset.train, calibration).images), called)
 
 
 def _spaced(images: ImageSet, count: int) -> ImageSet:
@@ -99,6 +89,17 @@ def _spaced(images: ImageSet, count: int) -> ImageSet:
     return replace(
         images, images=images.images[places], labels=images.labels[places], files=(), groups=groups
     )
+
+
+def _in_order(values: Values, pre: ValuePreprocessing) -> Values:
+    """Stored values as an exported file takes them."""
+    return pre.arranged(values).contiguous().numpy()
+
+
+def _noise(pre: ValuePreprocessing) -> Values:
+    """Normal noise with the mean and deviation of the training data."""
+    noise = np.random.default_rng(0).standard_normal((CROPS, pre.height, pre.width, pre.channels))
+    return _in_order((noise * pre.std + pre.mean).astype(np.float32), pre)
 
 
 def _photographs(pre: Preprocessing) -> npt.NDArray[np.uint8]:

@@ -15,23 +15,23 @@ import torch
 
 from skipline.engines.quantisation import quantised_graph
 from skipline.errors import MissingExtraError
-from skipline.export.graph import INPUT, LOGITS, PROBABILITIES, PixelsToProbabilities
+from skipline.export.graph import INPUT, LOGITS, PROBABILITIES, Graph
 
 OPSET = 18  # the newest that ONNX Runtime 1.14 (2023) reads
 
 
 def write(
-    network: PixelsToProbabilities,
-    example: npt.NDArray[np.uint8],
+    network: Graph,
+    example: npt.NDArray[Any],
     dynamic_batch: bool,
     description: Mapping[str, str],
-    calibration: npt.NDArray[np.uint8] | None,
+    calibration: npt.NDArray[Any] | None,
     file: Path,
 ) -> None:
     """See `Format.write`."""
     onnx = _required("onnx")
     _required("onnxscript")
-    shapes = {INPUT: {0: torch.export.Dim("N")}} if dynamic_batch else None
+    shapes = ({0: torch.export.Dim("N")},) if dynamic_batch else None
     # The exporter explains itself on standard output, which belongs to results.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -40,7 +40,7 @@ def write(
             (torch.from_numpy(example),),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
+            input_names=[network.input_name],
             output_names=[LOGITS, PROBABILITIES],
             dynamic_shapes=shapes,
             verbose=False,
@@ -54,19 +54,20 @@ def write(
     onnx.save(model, str(file))
 
 
-def load(file: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def load(file: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     """See `Format.load`."""
     runtime = _required("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    at_once = session.get_inputs()[0].shape[0]
+    (taken,) = session.get_inputs()
+    at_once = taken.shape[0]
 
-    def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         size = at_once if isinstance(at_once, int) else len(images)
         parts = [images[start : start + size] for start in range(0, len(images), size)]
-        return np.concatenate([session.run([PROBABILITIES], {INPUT: part})[0] for part in parts])
+        return np.concatenate([session.run([PROBABILITIES], {taken.name: part})[0] for part in parts])
 
     return run
 

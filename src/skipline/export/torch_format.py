@@ -5,34 +5,35 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from skipline.export.graph import INPUT, PixelsToProbabilities
+from skipline.export.graph import Graph
 
 EXTRA = "skipline.json"  # the description, as one JSON object of JSON texts
 
 
 def write(
-    network: PixelsToProbabilities,
-    example: npt.NDArray[np.uint8],
+    network: Graph,
+    example: npt.NDArray[Any],
     dynamic_batch: bool,
     description: Mapping[str, str],
-    calibration: npt.NDArray[np.uint8] | None,
+    calibration: npt.NDArray[Any] | None,
     file: Path,
 ) -> None:
     """See `Format.write`; int8 is refused before."""
     assert calibration is None
-    shapes = {INPUT: {0: torch.export.Dim("N")}} if dynamic_batch else None
+    shapes = ({0: torch.export.Dim("N")},) if dynamic_batch else None
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(network, (torch.from_numpy(example),), dynamic_shapes=shapes)
         torch.export.save(program, file, extra_files={EXTRA: _joined(description)})
 
 
-def load(file: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+def load(file: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     """See `Format.load`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -42,7 +43,7 @@ def load(file: Path) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32
     node = next(node for node in program.graph.nodes if node.name == first)
     at_once = node.meta["val"].shape[0]
 
-    def run(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         size = at_once if isinstance(at_once, int) else len(images)
         with torch.no_grad():
             parts = [

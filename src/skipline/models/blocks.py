@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from skipline.models.dimension import IMAGES, Dimension
 from skipline.models.norm_act import norm_act, watched
 from skipline.models.recomputing import hooked, recomputed
 from skipline.models.shortcuts import Add, Shortcut, build_shortcut
@@ -19,14 +20,23 @@ from skipline.models.stochastic_depth import StochasticDepth
 Variant = Literal["v1", "v1.5"]
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """3x3 convolution that keeps the side (at stride 1); no bias, since BN follows or precedes it."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False)
+def conv3x3(
+    in_channels: int, out_channels: int, stride: int = 1, groups: int = 1, dimension: Dimension = IMAGES
+) -> nn.Conv1d | nn.Conv2d:
+    """3x3 convolution that keeps the side (at stride 1); no bias, since BN follows or precedes it.
+
+    For series its kernel has length 3.
+    """
+    return dimension.convolution(
+        in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False
+    )
 
 
-def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """1x1 convolution without bias."""
-    return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+def conv1x1(
+    in_channels: int, out_channels: int, stride: int = 1, dimension: Dimension = IMAGES
+) -> nn.Conv1d | nn.Conv2d:
+    """1x1 convolution without bias; for series its kernel has length 1."""
+    return dimension.convolution(in_channels, out_channels, 1, stride=stride, bias=False)
 
 
 class Block(nn.Module):
@@ -43,6 +53,7 @@ class Block(nn.Module):
         shortcut: A, B, C or none.
         drop: probability of dropping the branch of a sample in training (stochastic depth).
         first: the block opens a stage. Only pre-activation blocks care.
+        dimension: whose convolutions and norms the layers are, of images or of series.
         layout: what only some blocks know, such as the bottleneck's variant.
 
     Attributes:
@@ -65,13 +76,14 @@ class Block(nn.Module):
         shortcut: Shortcut = "B",
         drop: float = 0.0,
         first: bool = False,
+        dimension: Dimension = IMAGES,
         **layout: Any,
     ) -> None:
         super().__init__()
-        self.first, self.recompute = first, False
+        self.first, self.recompute, self.dimension = first, False, dimension
         self.layers(in_channels, width, out_channels, stride, groups, **layout)
         self.downsample = build_shortcut(
-            shortcut, in_channels, out_channels, stride, self.normalised_projection
+            shortcut, in_channels, out_channels, stride, self.normalised_projection, dimension
         )
         self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.add = None if self.downsample is None else Add()
@@ -97,7 +109,7 @@ class Block(nn.Module):
         return y
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride); of series likewise (N, C, L)."""
         if self.recompute and self.training and torch.is_grad_enabled() and not hooked(self):
             return recomputed(self, self.compute, x)
         return self.compute(x)
@@ -148,7 +160,7 @@ class PostActivation(Block):
     def zero_branch(self) -> None:
         """Gamma of the last BN is 0."""
         bn, _ = self.ending()
-        assert isinstance(bn, nn.BatchNorm2d)
+        assert isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d)
         nn.init.zeros_(bn.weight)
 
 
@@ -157,11 +169,11 @@ class BasicBlock(PostActivation):
 
     def layers(self, in_channels: int, width: int, out_channels: int, stride: int, groups: int) -> None:
         """Make the layers of the branch."""
-        self.conv1 = conv3x3(in_channels, width, stride, groups)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = conv3x3(in_channels, width, stride, groups, self.dimension)
+        self.bn1 = self.dimension.norm(width)
         self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(width, out_channels, groups=groups)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv2 = conv3x3(width, out_channels, groups=groups, dimension=self.dimension)
+        self.bn2 = self.dimension.norm(out_channels)
         self.relu2 = nn.ReLU(inplace=True)
 
     def weights(self, z: torch.Tensor) -> torch.Tensor:
@@ -195,14 +207,14 @@ class Bottleneck(PostActivation):
     ) -> None:
         """Make the layers of the branch."""
         first, second = (stride, 1) if variant == "v1" else (1, stride)
-        self.conv1 = conv1x1(in_channels, width, first)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = conv1x1(in_channels, width, first, self.dimension)
+        self.bn1 = self.dimension.norm(width)
         self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(width, width, second, groups)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, second, groups, self.dimension)
+        self.bn2 = self.dimension.norm(width)
         self.relu2 = nn.ReLU(inplace=True)
-        self.conv3 = conv1x1(width, out_channels)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.conv3 = conv1x1(width, out_channels, dimension=self.dimension)
+        self.bn3 = self.dimension.norm(out_channels)
         self.relu3 = nn.ReLU(inplace=True)
 
     def weights(self, z: torch.Tensor) -> torch.Tensor:
@@ -225,7 +237,7 @@ class PreActivation(Block):
     """
 
     normalised_projection = False
-    bn1: nn.BatchNorm2d
+    bn1: nn.BatchNorm1d | nn.BatchNorm2d
     relu1: nn.ReLU
 
     def activate(self, x: torch.Tensor) -> torch.Tensor:
@@ -243,12 +255,12 @@ class PreActivationBasicBlock(PreActivation):
 
     def layers(self, in_channels: int, width: int, out_channels: int, stride: int, groups: int) -> None:
         """Make the layers of the branch."""
-        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.bn1 = self.dimension.norm(in_channels)
         self.relu1 = nn.ReLU(inplace=True)
-        self.conv1 = conv3x3(in_channels, width, stride, groups)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv1 = conv3x3(in_channels, width, stride, groups, self.dimension)
+        self.bn2 = self.dimension.norm(width)
         self.relu2 = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(width, out_channels, groups=groups)
+        self.conv2 = conv3x3(width, out_channels, groups=groups, dimension=self.dimension)
 
     def branch(self, z: torch.Tensor) -> torch.Tensor:
         """BN and ReLU unless shared, conv, BN, ReLU, conv."""
@@ -277,15 +289,15 @@ class PreActivationBottleneck(PreActivation):
     ) -> None:
         """Make the layers of the branch."""
         first, second = (stride, 1) if variant == "v1" else (1, stride)
-        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.bn1 = self.dimension.norm(in_channels)
         self.relu1 = nn.ReLU(inplace=True)
-        self.conv1 = conv1x1(in_channels, width, first)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv1 = conv1x1(in_channels, width, first, self.dimension)
+        self.bn2 = self.dimension.norm(width)
         self.relu2 = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(width, width, second, groups)
-        self.bn3 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, second, groups, self.dimension)
+        self.bn3 = self.dimension.norm(width)
         self.relu3 = nn.ReLU(inplace=True)
-        self.conv3 = conv1x1(width, out_channels)
+        self.conv3 = conv1x1(width, out_channels, dimension=self.dimension)
 
     def branch(self, z: torch.Tensor) -> torch.Tensor:
         """BN and ReLU unless shared, conv, BN, ReLU, conv, BN, ReLU, conv."""

@@ -7,13 +7,14 @@ so that the list of all networks takes no time: the network of 1202 layers alone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skipline.errors import UnknownNameError
 from skipline.models import lecture
 from skipline.models.alexnet import AlexNet
 from skipline.models.blocks import BasicBlock, Bottleneck, PreActivationBasicBlock, PreActivationBottleneck
+from skipline.models.dimension import SERIES
 from skipline.models.googlenet import GoogLeNet
 from skipline.models.lecture import PlainLectureNetwork, ResidualLectureNetwork
 from skipline.models.network import Network
@@ -31,7 +32,7 @@ class Spec:
         family: what networks built alike share.
         params: number of parameters that a prediction uses.
         macs: multiply-adds of one image.
-        input: (C, H, W) that the network was made for; others work too.
+        input: (C, H, W) of an image, or (C, L) of a series, that the network was made for; others work too.
         classes: K that it was made for; others work too.
         network: constructor.
         settings: its arguments beside channels and classes; `shortcut` and `variant`, where a network has
@@ -42,7 +43,7 @@ class Spec:
     family: str
     params: int
     macs: int
-    input: tuple[int, int, int]
+    input: tuple[int, ...]
     classes: int
     network: Callable[..., Network]
     settings: Mapping[str, Any]
@@ -64,7 +65,7 @@ _PREACT_BOTTLENECK = _LITTLE | {"block": PreActivationBottleneck, "shortcut": "B
 _WIDE = _LITTLE | {"block": PreActivationBasicBlock, "shortcut": "B"}
 
 # fmt: off
-ROWS = (
+_IMAGES = (
     Spec("resnet18", "resnet", 11_689_512, 1_814_073_344, *_PHOTO,
          ResNet, _BASIC | {"repeats": (2, 2, 2, 2)}),
     Spec("resnet26", "resnet", 15_995_176, 2_342_256_640, *_PHOTO,
@@ -181,6 +182,36 @@ ROWS = (
 )
 # fmt: on
 
+# Siblings for series, by the row for images that each is derived from: parameters and multiply-adds.
+_SERIES = {
+    "resnet18": (3_849_034, 174_298_112),
+    "resnet34": (7_223_370, 356_750_336),
+    "resnet50": (15_974_730, 799_264_768),
+    "resnet101": (28_282_186, 1_583_599_616),
+    "resnet152": (38_420_810, 2_275_659_776),
+    "resnext50_32x4d": (22_048_330, 1_128_648_704),
+    "plain18": (3_675_210, 166_958_080),
+    "plain34": (7_049_546, 349_410_304),
+    "resnet20": (91_162, 3_840_640),
+    "resnet32": (156_570, 6_593_152),
+    "resnet44": (221_978, 9_345_664),
+    "resnet56": (287_386, 12_098_176),
+    "resnet110": (581_722, 24_484_480),
+    "plain20": (91_162, 3_840_640),
+    "plain32": (156_570, 6_593_152),
+    "plain44": (221_978, 9_345_664),
+    "plain56": (287_386, 12_098_176),
+    "plain110": (581_722, 24_484_480),
+    "preact-resnet20": (91_162, 3_840_640),
+    "preact-resnet32": (156_570, 6_593_152),
+    "preact-resnet44": (221_978, 9_345_664),
+    "preact-resnet56": (287_386, 12_098_176),
+    "preact-resnet110": (581_722, 24_484_480),
+    "preact-resnet164": (1_122_266, 46_637_568),
+    "wrn-16-4": (948_314, 39_854_592),
+    "wrn-28-10": (12_348_250, 522_334_464),
+}
+
 
 def table(rows: Iterable[Spec]) -> dict[str, Spec]:
     """Rows by name.
@@ -196,6 +227,28 @@ def table(rows: Iterable[Spec]) -> dict[str, Spec]:
     return by_name
 
 
+def for_series(row: Spec, params: int, macs: int) -> Spec:
+    """The row of the network that has a kernel of length k where `row` has one of k x k, and is otherwise the same.
+
+    Args:
+        row: of a ResNet for images.
+        params: of the sibling, for 10 classes and one channel.
+        macs: of the sibling, on the series that its `input` names.
+    """
+    return replace(
+        row,
+        name=f"{row.name}-1d",
+        family=f"{row.family.removeprefix('cifar-')}-1d",
+        params=params,
+        macs=macs,
+        input=(1, 1024) if row.settings["stem"] == "7x7" else (1, 128),
+        classes=10,
+        settings={**row.settings, "dimension": SERIES},
+    )
+
+
+_BY_NAME = table(_IMAGES)
+ROWS = (*_IMAGES, *(for_series(_BY_NAME[name], *counts) for name, counts in _SERIES.items()))
 _TABLE = table(ROWS)
 
 

@@ -53,7 +53,7 @@ def cost(network: nn.Module, input: Sequence[int]) -> Cost:
 
     Args:
         network: a network of the catalogue or any other whose forward takes a batch of images.
-        input: (C, H, W) of one image.
+        input: (C, H, W) of one image, or (C, L) of one series.
 
     Returns:
         The whole, its layers and its stages.

@@ -18,11 +18,11 @@ def he_initialise(network: nn.Module, mode: Literal["fan_in", "fan_out"] = "fan_
     """
     for module in network.modules():
         if (
-            isinstance(module, nn.Conv2d) and not module.weight.is_meta
+            isinstance(module, nn.Conv1d | nn.Conv2d) and not module.weight.is_meta
         ):  # drawing nothing still takes 1 ms each
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)

@@ -22,8 +22,8 @@ class LayerCost:
     Attributes:
         name: path of the module, such as layer1.0.conv1.
         kind: class of the module, such as Conv2d.
-        detail: kernel, stride and groups where there are any, such as "3x3/2".
-        output: shape of the result for one image, such as (64, 56, 56).
+        detail: kernel, stride and groups where there are any, such as "3x3/2", or "3/2" over series.
+        output: shape of the result for one image, such as (64, 56, 56), or for one series, such as (64, 256).
         params: parameters that no earlier row has counted; 0 where a layer is used again.
         macs: multiply-adds of this call for one image.
     """
@@ -46,7 +46,7 @@ def layer_costs(
 
     Args:
         network: any module whose forward takes a batch of images.
-        input: (C, H, W) of one image.
+        input: (C, H, W) of one image, or (C, L) of one series.
 
     Returns:
         One row a call in the order of execution (identities are left out), and the shape for one image of
@@ -112,7 +112,8 @@ def describe(module: nn.Module) -> str:
     if isinstance(module, ZeroPad):
         return f"/{module.stride}, +{module.before + module.after} channels"
     kernel, stride = _pair(getattr(module, "kernel_size", None)), _pair(getattr(module, "stride", None))
-    text = f"{kernel[0]}x{kernel[-1]}" if kernel else ""
+    along = isinstance(module, nn.Conv1d | nn.ConvTranspose1d | nn.MaxPool1d | nn.AvgPool1d)
+    text = (str(kernel[0]) if along else f"{kernel[0]}x{kernel[-1]}") if kernel else ""
     text += f"/{stride[0]}" if kernel and stride and stride[0] != 1 else ""
     groups = getattr(module, "groups", 1)
     return text + (f", {groups} groups" if groups != 1 else "")

@@ -30,6 +30,7 @@ class Network(nn.Module):
     Args:
         channels: C, channels of an image.
         classes: K, number of classes.
+        axes: beside N and C: 2, or 1 for networks that take series (N, C, L).
 
     Attributes:
         name: name in the catalogue.
@@ -42,12 +43,13 @@ class Network(nn.Module):
     minimum_side: int = 1
     classifiers: ClassVar[tuple[str, ...]] = ("fc",)
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, axes: int = 2) -> None:
         super().__init__()
         self.name = type(self).__name__.lower()
         self.options: dict[str, Any] = {}
         self.channels = channels
         self.classes = classes
+        self.axes = axes
 
     def _repr_html_(self) -> str:
         """What a notebook shows: parameters, MACs and stages."""
@@ -59,15 +61,22 @@ class Network(nn.Module):
         """Refuse images that the layers cannot take, in words instead of a traceback from inside a layer.
 
         Args:
-            images: (N, C, H, W).
+            images: (N, C, H, W), or series (N, C, L) where the network takes those.
 
         Returns:
             The same tensor.
 
         Raises:
-            ShapeMismatchError: not four dimensions, other channels than C, or a side below `minimum_side`.
+            ShapeMismatchError: other dimensions, other channels than C, or a side below `minimum_side`.
         """
         got = tuple(images.shape)
+        if self.axes == 1:
+            if len(got) != 3 or got[1] != self.channels or not got[2]:
+                raise ShapeMismatchError(
+                    f"{self.name} takes series of shape (N, {self.channels}, length), got {got}: bring the series to "
+                    "this shape, or create the network with channels= those of the series"
+                )
+            return images
         if len(got) != 4 or got[1] != self.channels:
             raise ShapeMismatchError(
                 f"{self.name} takes images of shape (N, {self.channels}, height, width), got {got}: "

@@ -135,7 +135,7 @@ class QuickResNet(Network):
         return logits
 
 
-def _begin_as_identity(convolution: nn.Conv2d) -> None:
+def _begin_as_identity(convolution: nn.Conv1d | nn.Conv2d) -> None:
     """Let the first output channels repeat the input's; the rest keep PyTorch's draw."""
     if not convolution.weight.is_meta and convolution.out_channels >= convolution.in_channels:
         nn.init.dirac_(convolution.weight.data[: convolution.in_channels])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skipline.models.blocks import Block, PreActivation
+from skipline.models.dimension import IMAGES, Dimension
 from skipline.models.initialisation import he_initialise
 from skipline.models.network import Network
 from skipline.models.norm_act import norm_act
@@ -35,6 +36,7 @@ class ResNet(Network):
         classes: K.
         zero_gamma: every block begins as its shortcut alone.
         stochastic_depth: drop rate of the last block in [0, 1); it grows linearly over the blocks.
+        dimension: IMAGES, or SERIES for (N, C, L): every k x k kernel is then one of length k.
         layout: passed on to the blocks, such as the bottleneck's variant.
     """
 
@@ -53,16 +55,19 @@ class ResNet(Network):
         classes: int = 1000,
         zero_gamma: bool = False,
         stochastic_depth: float = 0.0,
+        dimension: Dimension = IMAGES,
         **layout: Any,
     ) -> None:
-        super().__init__(channels, classes)
+        super().__init__(channels, classes, dimension.axes)
         late = issubclass(block, PreActivation)  # normalise after the stages instead of in the stem
         large = stem == "7x7"
         side, stride = (7, 2) if large else (3, 1)
-        self.conv1 = nn.Conv2d(channels, stem_channels, side, stride=stride, padding=side // 2, bias=False)
-        self.bn1 = nn.Identity() if late else nn.BatchNorm2d(stem_channels)
+        self.conv1 = dimension.convolution(
+            channels, stem_channels, side, stride=stride, padding=side // 2, bias=False
+        )
+        self.bn1 = nn.Identity() if late else dimension.norm(stem_channels)
         self.relu = nn.Identity() if late else nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
+        self.maxpool = dimension.max_pool(3, stride=2, padding=1) if large else nn.Identity()
 
         drops = iter(drop_rates(stochastic_depth, sum(repeats)))
         before = stem_channels
@@ -78,15 +83,16 @@ class ResNet(Network):
                     shortcut=shortcut,
                     drop=next(drops),
                     first=index == 0,
+                    dimension=dimension,
                     **layout,
                 )
                 blocks.append(made)
                 before = width * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
 
-        self.norm = nn.BatchNorm2d(before) if late else nn.Identity()
+        self.norm = dimension.norm(before) if late else nn.Identity()
         self.last_relu = nn.ReLU(inplace=True) if late else nn.Identity()
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = dimension.mean_pool(1)
         self.fc = nn.Linear(before, classes)
         he_initialise(self)
         if zero_gamma:
@@ -97,7 +103,7 @@ class ResNet(Network):
         return (module for name, module in self.named_children() if name.startswith("layer"))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K) of images (N, C, H, W)."""
+        """Logits (N, K) of images (N, C, H, W), or of series (N, C, L)."""
         x = norm_act(self.bn1, self.relu, self.conv1(self.check(images)))
         x = self.maxpool(x)  # (N, C0, H/4, W/4); small: (H, W)
         for stage in self.stages():

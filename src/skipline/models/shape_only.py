@@ -39,33 +39,37 @@ def shape_only(network: nn.Module) -> Iterator[set[nn.Module]]:
             del module.__dict__["forward"]
 
 
-# An input that a layer would refuse goes to the layer, so that the error is the layer's own.
+def _own(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """An input that a layer would refuse goes to the layer, so that the error is the layer's own."""
+    result: torch.Tensor = type(layer).forward(layer, x)
+    return result
 
 
-def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-    """(N, C_in, H, W) to (N, C_out, H', W')."""
-    if x.dim() != 4 or x.shape[1] != layer.in_channels or isinstance(layer.padding, str):
-        return nn.Conv2d.forward(layer, x)
+def _convolve(layer: nn.Conv1d | nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """(N, C_in, H, W) to (N, C_out, H', W'); of series likewise (N, C, L)."""
+    right = x.dim() == 2 + len(layer.kernel_size) and x.shape[1] == layer.in_channels
+    if not right or isinstance(layer.padding, str):
+        return _own(layer, x)
     padded = [side + 2 * pad for side, pad in zip(x.shape[2:], layer.padding, strict=True)]
     covered = [
         dilation * (side - 1) + 1 for dilation, side in zip(layer.dilation, layer.kernel_size, strict=True)
     ]
     sides = [(p - c) // stride + 1 for p, c, stride in zip(padded, covered, layer.stride, strict=True)]
     if min(sides) < 1:
-        return nn.Conv2d.forward(layer, x)
+        return _own(layer, x)
     return x.new_empty((x.shape[0], layer.out_channels, *sides))
 
 
 def _multiply(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     """(..., F_in) to (..., F_out)."""
     if x.shape[-1] != layer.in_features:
-        return nn.Linear.forward(layer, x)
+        return _own(layer, x)
     return x.new_empty((*x.shape[:-1], layer.out_features))
 
 
-def _normalise(layer: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) to the same."""
-    return x if x.shape[1] == layer.num_features else nn.BatchNorm2d.forward(layer, x)
+def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) or (N, C, L) to the same."""
+    return x if x.shape[1] == layer.num_features else _own(layer, x)
 
 
 def _rectify(layer: nn.ReLU, x: torch.Tensor) -> torch.Tensor:
@@ -74,8 +78,10 @@ def _rectify(layer: nn.ReLU, x: torch.Tensor) -> torch.Tensor:
 
 
 STAND_INS: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
+    nn.Conv1d: _convolve,
     nn.Conv2d: _convolve,
     nn.Linear: _multiply,
+    nn.BatchNorm1d: _normalise,
     nn.BatchNorm2d: _normalise,
     nn.ReLU: _rectify,
 }

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skipline.errors import InputError, ShapeMismatchError
+from skipline.models.dimension import IMAGES, Dimension
 
 Shortcut = Literal["A", "B", "C", "none"]
 SHORTCUTS: tuple[str, ...] = get_args(Shortcut)
@@ -61,7 +62,7 @@ class ZeroPad(nn.Module):
     Args:
         in_channels: channels of x.
         out_channels: channels of the branch, not fewer.
-        stride: keep every stride-th pixel of both sides.
+        stride: keep every stride-th pixel of both sides, or every stride-th value of a series.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -76,9 +77,10 @@ class ZeroPad(nn.Module):
         self.stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
-        x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, self.before, self.after))
+        """(N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)); of series likewise (N, C, L)."""
+        axes = x.dim() - 2
+        kept = (slice(None), slice(None)) + (slice(None, None, self.stride),) * axes
+        return F.pad(x[kept], (0, 0) * axes + (self.before, self.after))
 
     def extra_repr(self) -> str:
         """The geometry, for printing."""
@@ -93,15 +95,28 @@ class Projection(nn.Sequential):
         out_channels: channels of the branch.
         stride: stride of the branch.
         normalise: put BN behind the convolution.
+        dimension: of images or of series.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, normalise: bool) -> None:
-        convolution = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
-        super().__init__(convolution, *([nn.BatchNorm2d(out_channels)] if normalise else []))
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        normalise: bool,
+        dimension: Dimension = IMAGES,
+    ) -> None:
+        convolution = dimension.convolution(in_channels, out_channels, 1, stride=stride, bias=False)
+        super().__init__(convolution, *([dimension.norm(out_channels)] if normalise else []))
 
 
 def build_shortcut(
-    option: Shortcut, in_channels: int, out_channels: int, stride: int, normalise: bool = True
+    option: Shortcut,
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    normalise: bool = True,
+    dimension: Dimension = IMAGES,
 ) -> nn.Module | None:
     """The shortcut of one block.
 
@@ -111,6 +126,7 @@ def build_shortcut(
         out_channels: channels of the branch.
         stride: stride of the branch.
         normalise: BN behind projections.
+        dimension: of images or of series.
 
     Returns:
         A module from x to the shape of the branch; None for the plain twin.
@@ -122,7 +138,7 @@ def build_shortcut(
         return None
     changes = stride != 1 or in_channels != out_channels
     if option == "C" or (option == "B" and changes):
-        return Projection(in_channels, out_channels, stride, normalise)
+        return Projection(in_channels, out_channels, stride, normalise, dimension)
     if changes:
         return ZeroPad(in_channels, out_channels, stride)
     return nn.Identity()

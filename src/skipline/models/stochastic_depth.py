@@ -27,7 +27,7 @@ class StochasticDepth(nn.Module):
         if not self.training or self.rate == 0.0:
             return branch
         shape = (branch.shape[0],) + (1,) * (branch.dim() - 1)
-        survives = branch.new_empty(shape).bernoulli_(1.0 - self.rate)  # (N, 1, 1, 1)
+        survives = branch.new_empty(shape).bernoulli_(1.0 - self.rate)  # (N, 1, 1, 1); of series (N, 1, 1)
         return branch * (survives / (1.0 - self.rate))
 
     def extra_repr(self) -> str:

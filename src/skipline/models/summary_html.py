@@ -24,8 +24,8 @@ def _stages(network: Network) -> str:
     if sum(1 for _ in network.modules()) > MOST_LAYERS:
         return ""
     try:
-        _, height, width = spec(network.name).input
-        found = cost(network, (network.channels, height, width))
+        sides = spec(network.name).input[1:]
+        found = cost(network, (network.channels, *sides))
     except SkiplineError:  # a network that is in no catalogue, or was changed since
         return ""
     rows = [
@@ -33,5 +33,5 @@ def _stages(network: Network) -> str:
         for stage in found.stages
     ]
     total = ("in all", "", f"{found.params:,}", f"{found.macs:,}")
-    image = f"an image of {height} x {width}"
+    image = f"an image of {sides[0]} x {sides[1]}" if len(sides) == 2 else f"a series of {sides[0]:,} values"
     return grid(("stage", "output", "parameters", f"MACs of {image}"), [*rows, total])

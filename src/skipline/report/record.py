@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from skipline.data.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from skipline.report.probe_record import Overhead, Probe
 
@@ -30,17 +32,23 @@ class Record(BaseModel):
 
 
 class Source(Record):
-    """What the run learned from; counts are images, `input` is (C, H, W)."""
+    """What the run learned from; counts are of `kind`, `input` is (C, H, W), of series (C, L)."""
 
     name: str
     fingerprint: str
+    kind: Literal["image", "sound", "series", "array"] = "image"
     train: Whole
     test: Whole
     validation: Whole | None = None
     classes: tuple[str, ...]
-    input: tuple[Whole, Whole, Whole]
+    input: tuple[Whole, Whole, Whole] | tuple[Whole, Whole]
     problems: Whole = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> Kind:
+        """How to speak of what was classified."""
+        return KINDS[self.kind]
 
 
 class Start(Record):

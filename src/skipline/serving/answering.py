@@ -10,6 +10,8 @@ import torch
 
 from skipline import metrics
 from skipline.bundle import Bundle
+from skipline.data import Preprocessing
+from skipline.data.values import images_only
 from skipline.engines import Engine, Forward, choose_for_sizes, folded
 from skipline.engines.engine import plain
 
@@ -56,8 +58,16 @@ def _place(bundle: Bundle) -> torch.device:
 
 
 def _blank(bundle: Bundle, count: int) -> torch.Tensor:
-    pre = bundle.preprocessing
-    return torch.zeros(count, pre.channels, pre.side, pre.side)
+    return torch.zeros(count, *served(bundle).input)
+
+
+def served(bundle: Bundle) -> Preprocessing:
+    """How a bundle takes images.
+
+    Raises:
+        InputError: it takes sounds or values.
+    """
+    return images_only(bundle.preprocessing, "`skipline serve`")
 
 
 def classifier(bundle: Bundle, answer: Answer) -> Classify:

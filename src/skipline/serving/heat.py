@@ -17,6 +17,7 @@ from skipline.explanation.gradcam import (
     gradcam_weights,
 )
 from skipline.explanation.layers import find_layer
+from skipline.serving.answering import served
 
 METHOD = "Grad-CAM"
 
@@ -33,7 +34,7 @@ def heat_map(bundle: Bundle, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.flo
         where nothing speaks for the class, or no layer of the network puts out maps.
     """
     layer = _layer(bundle)
-    images = bundle.preprocessing(image[None])  # (1, C, side, side)
+    images = served(bundle)(image[None])  # (1, C, side, side)
     if layer is None:
         return np.zeros(images.shape[2:], np.float32)
     with torch.no_grad():
@@ -47,8 +48,7 @@ def heat_map(bundle: Bundle, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.flo
 @lru_cache(maxsize=1)
 def _layer(bundle: Bundle) -> str | None:
     """Found once, by running the network; a server has one bundle."""
-    pre = bundle.preprocessing
     try:
-        return find_layer(bundle.network, (pre.channels, pre.side, pre.side)).name
+        return find_layer(bundle.network, served(bundle).input).name
     except InputError:
         return None

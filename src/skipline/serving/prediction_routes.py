@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from skipline.bundle.inputs import Item
 from skipline.serving.admission import Admission, Share
+from skipline.serving.answering import served
 from skipline.serving.descriptions import EXPLANATION, IMAGES, PREDICTIONS, TOP_PARAMETER, described
 from skipline.serving.heat import METHOD
 from skipline.serving.heat_pictures import heat_picture, view_picture
@@ -32,7 +33,7 @@ def add_routes(app: FastAPI, service: Service, admission: Admission) -> None:
         admission: decides what is taken on.
     """
     limits = service.limits
-    preprocessing = service.bundle.preprocessing
+    preprocessing = served(service.bundle)
 
     async def uploaded(request: Request, body: bytes, share: Share) -> list[Item]:
         """The images of a request, for which there is a place."""

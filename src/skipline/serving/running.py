@@ -61,14 +61,12 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     if settings.precision not in PRECISIONS:
         raise UnknownNameError("precision", settings.precision, PRECISIONS)
     from skipline.bundle import load_bundle
+    from skipline.serving.answering import served
     from skipline.serving.supervisor import supervise
     from skipline.serving.worker import work
 
     bundle = load_bundle(settings.target)  # also where workers load their own: a mistake is told here, once
-    if bundle.preprocessing.audio is not None:
-        raise InputError(
-            "skipline serve takes images over HTTP, and this network was trained on sounds: use skipline predict"
-        )
+    served(bundle)
     with listening(settings.host, settings.port) as (listener, address):
         ready = functools.partial(announce, f"{bundle.name} at {address}")
         if settings.workers == 1:

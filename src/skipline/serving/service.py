@@ -18,7 +18,7 @@ from skipline.bundle.inputs import WORKERS, Item
 from skipline.bundle.prediction import answer_of, decode_item
 from skipline.errors import CorruptImageError, ImageTooLargeError, InputError
 from skipline.machine import available_cores
-from skipline.serving.answering import Answer, classifier
+from skipline.serving.answering import Answer, classifier, served
 from skipline.serving.batching import Batcher, Image, Row
 from skipline.serving.heat import heat_map
 from skipline.serving.limits import Limits
@@ -59,7 +59,7 @@ class Service:
         self._measurements = measurements
         self._batcher = Batcher(
             classifier(bundle, answer),
-            min(limits.batch, fitting_batch(bundle.preprocessing.side)),
+            min(limits.batch, fitting_batch(served(bundle).side)),
             limits.gather_seconds,
             measurements.forward_pass,
         )
@@ -103,7 +103,7 @@ class Service:
 
     def _decode(self, item: Item) -> Image | Unreadable:
         try:
-            return decode_item(item, self.bundle.preprocessing, self.limits.pixels)
+            return decode_item(item, served(self.bundle), self.limits.pixels)
         except (CorruptImageError, InputError) as error:  # InputError: channels that only arrays can have
             reason = str(error).removeprefix(f"{item.name}: ")
             return Unreadable(reason, isinstance(error, ImageTooLargeError))

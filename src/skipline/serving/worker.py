@@ -14,7 +14,7 @@ import uvicorn
 from skipline.bundle import Bundle
 from skipline.bundle.inference import fitting_batch
 from skipline.machine import available_cores
-from skipline.serving.answering import answerer, fastest
+from skipline.serving.answering import answerer, fastest, served
 from skipline.serving.application import create_app
 from skipline.serving.running import BACKLOG, Settings
 from skipline.serving.traffic import Traffic
@@ -44,7 +44,7 @@ def work(
     torch.set_num_threads(max(1, available_cores() // settings.workers))
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are the client's mistakes
     traffic = traffic or Traffic()
-    batch = min(settings.limits.batch, fitting_batch(bundle.preprocessing.side))
+    batch = min(settings.limits.batch, fitting_batch(served(bundle).side))
     answer = answerer(bundle, fastest(bundle, batch, settings.precision))
     app = create_app(bundle, answer, settings.limits, settings.token, traffic)
     _Server(_configuration(settings, app), traffic, ready).run([listener])

@@ -42,7 +42,10 @@ def construct(shallow: ResNet, deep: ResNet, images: torch.Tensor) -> None:
 
 
 def set_identity(
-    convolution: nn.Conv2d, norm: nn.BatchNorm2d, mean: torch.Tensor, variance: torch.Tensor
+    convolution: nn.Conv1d | nn.Conv2d,
+    norm: nn.BatchNorm1d | nn.BatchNorm2d,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
 ) -> None:
     """Let a convolution and its BN give back what they are given.
 

@@ -64,7 +64,7 @@ def choose_execution(
 
     Args:
         network: left untouched; copies are measured.
-        images: (N, C, H, W) a batch of the run, on the network's device.
+        images: (N, C, H, W) or (N, C, L) a batch of the run, on the network's device.
         targets: of the batch.
         loss: of a network on images and targets.
         precision: "auto", "fp32" or "bf16".
@@ -73,7 +73,7 @@ def choose_execution(
         minutes: that the run is to take, where it was told.
         progress: told about the stages.
     """
-    default = Execution(bf16=precision == "bf16", threads=threads[0])
+    default = Execution(bf16=precision == "bf16", channels_last=images.dim() == 4, threads=threads[0])
     if images.device.type != "cpu":
         threads = threads[:1]
     key = tuning_key(network, images.shape, precision=precision, threads=list(threads))
@@ -130,7 +130,7 @@ class _Measurement:
         formats = [replace(self._default, bf16=bf16) for bf16 in (False, True) if self._allowed(bf16)]
         formats = [way for way in formats if way == self._default or not self._hopeless(way, first)]
         self._progress(STAGE, 0, 4)
-        best = self._compare([base, *formats])
+        best = self._compare(list(dict.fromkeys([base, *formats])))  # for series the default is the base
         self._progress(STAGE, 1, 4)
         if time.perf_counter() - started < allowed:
             best = self._compare([best, *(replace(best, threads=number) for number in threads[1:])])

@@ -12,6 +12,7 @@ import torch
 
 from skipline.bundle import Evaluation, by_file, evaluate, logits_of, save_bundle
 from skipline.data import Dataset, ImageSet, Preprocessing, Progress
+from skipline.data.values import AnyPreprocessing
 from skipline.machine import describe_machine
 from skipline.metrics import cross_entropy, top_k_accuracy
 from skipline.models import Network
@@ -32,7 +33,7 @@ def finish(
     network: Network,
     plan: Plan,
     dataset: Dataset,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     execution: Execution,
     end: LoopEnd,
     progress: Progress,
@@ -69,10 +70,10 @@ def finish(
     }
     provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
-    if dataset.audio is None:
-        mistakes = save_mistakes(folder, test, dataset.test)
-    else:
+    if isinstance(preprocessing, Preprocessing) and preprocessing.audio is not None:
         mistakes = save_sound_mistakes(folder, test, dataset.test, preprocessing, Path(plan.source))
+    else:
+        mistakes = save_mistakes(folder, test, dataset.test)
     write_evaluation(folder, train, test, tta, mistakes, end)
     augmented = Measurement(tta.top1, tta.loss) if tta else None
     return Figures(train, Measurement(test.top1, test.loss), augmented)
@@ -81,7 +82,7 @@ def finish(
 def measure(
     network: torch.nn.Module,
     images: ImageSet,
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     precision: str,
     device: torch.device,
     progress: Progress,

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from skipline import models
-from skipline.data import Batches, Dataset, Preprocessing, Progress, silent
+from skipline.data import Batches, Dataset, Progress, silent
+from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.machine import device
 from skipline.training.autotune import choose_execution
@@ -19,9 +20,10 @@ from skipline.training.loop import Loop
 from skipline.training.losses import step_loss
 from skipline.training.memory import keep_inputs_alone
 from skipline.training.observer import Scored
-from skipline.training.plan import resolve_preprocessing, usable_threads
-from skipline.training.pretrained import find_weights, settled
+from skipline.training.plan import usable_threads
+from skipline.training.pretrained import check_kind, find_weights, settled
 from skipline.training.recipe import Recipe
+from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
 
@@ -35,7 +37,7 @@ def train_in_memory(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress = silent,
-) -> tuple[models.Network, Preprocessing, int]:
+) -> tuple[models.Network, AnyPreprocessing, int]:
     """Train a network on the training images of a data set; nothing is measured on held-out images.
 
     Args:
@@ -76,13 +78,14 @@ def _train(
     seed: int,
     threads: int | None,
     progress: Progress,
-) -> tuple[models.Network, Preprocessing, int]:
+) -> tuple[models.Network, AnyPreprocessing, int]:
     images = dataset.train
     wanted = recipe.finetune.weights
     weights = find_weights(wanted, model, progress) if wanted else None
     if weights is not None:
+        check_kind(weights, dataset)
         recipe = settled(recipe, weights, images.shape[0])
-    preprocessing = resolve_preprocessing(recipe.input, dataset)
+    preprocessing = prepared_input(recipe, model, dataset)
     network = build_network(
         model, recipe, options, classes=len(images.classes), channels=images.shape[0], seed=seed
     )

@@ -11,6 +11,7 @@ from PIL import Image
 
 from skipline.bundle import Evaluation
 from skipline.data import ImageSet
+from skipline.data.values.pictures import drawn
 from skipline.metrics import softmax
 
 COUNT = 24
@@ -33,7 +34,7 @@ def save_mistakes(folder: Path, evaluation: Evaluation, images: ImageSet) -> lis
     entries = []
     for rank, (index, probabilities) in enumerate(surest(evaluation, images.labels, COUNT)):
         name = f"mistakes/{rank:02d}.png"
-        save_picture(folder / name, images.images[index])
+        save_picture(folder / name, drawn(images.images[index]) if images.values else images.images[index])
         entries.append(entry(name, index, probabilities, images))
     return entries
 

@@ -96,9 +96,9 @@ def usable_threads(wanted: int | None) -> int:
     return wanted or available_cores()
 
 
-def wanted_side(plan: Plan) -> int | None:
-    """Pixels of the square to decode to, or None where that is left to the source."""
-    return plan.recipe.input.stored or plan.recipe.input.side
+def wanted_side(recipe: Recipe) -> int | None:
+    """Pixels of the square to decode to, or frames of a window of sounds; None where that is left to the source."""
+    return recipe.input.stored or (recipe.input.side if recipe.audio is None else None)
 
 
 def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = None) -> tuple[str, Recipe]:
@@ -115,6 +115,9 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
     if dataset.audio is not None:
         return "resnet20", named_recipe("sounds")
     side = max(dataset.train.shape[1:])
+    if dataset.train.values:
+        large = "resnet20" if side <= SMALL_SIDE else "resnet18"
+        return ("resnet20-1d" if dataset.train.series else large), named_recipe("arrays")
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
     if side <= SMALL_SIDE and not dataset.photographic:
@@ -136,7 +139,13 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
 
     Raises:
         RecipeError: a side above the stored one, or statistics for another number of channels.
+        InputError: the source holds values, not images.
     """
+    if dataset.train.values:
+        raise InputError(
+            f"{dataset.name} holds values, not images: `skipline train`, `evaluate`, `predict` and `export` take "
+            "those; give a source of images here"
+        )
     channels, height, width = dataset.train.shape
     if dataset.audio is not None:
         stored, side = width, height  # frames, and mel bands: as many frames as these are seen

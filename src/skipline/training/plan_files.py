@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from skipline.data.values.rows import MOST_CHANNELS
 from skipline.errors import RecipeError
 from skipline.training.recipe import MISTAKES_SHOWN
 from skipline.training.recipe_files import read_tables
@@ -21,7 +22,7 @@ class _Part(BaseModel):
 
 class _Options(_Part):
     classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    channels: Annotated[int, Field(ge=1, le=64)] | None = None
+    channels: Annotated[int, Field(ge=1, le=MOST_CHANNELS)] | None = None
     shortcut: _Name | None = None
     variant: _Name | None = None
     zero_gamma: bool = False

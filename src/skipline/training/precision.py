@@ -88,11 +88,13 @@ class Execution:
         return torch.compile(network) if self.compiled else network
 
     def lay_out(self, images: torch.Tensor) -> torch.Tensor:
-        """The same images (N, C, H, W) in this layout.
+        """The same images (N, C, H, W) in this layout; series (N, C, L) have only one.
 
         Images of one channel have both layouts at once, and their strides decide what the whole network takes: for
         channels-first they are written anew.
         """
+        if images.dim() != 4:
+            return images.contiguous()
         if not self.channels_last and images.shape[1] == 1:
             return images.clone(memory_format=torch.contiguous_format)
         return images.contiguous(memory_format=self.memory_format)

@@ -116,6 +116,24 @@ def tiny() -> Recipe:
     )
 
 
+def arrays() -> Recipe:
+    """Time series and arrays of values (docs/arrays.md): 40 epochs of one-cycle SGD, and 400 steps at least.
+
+    Nothing is known about what such values allow, so nothing is varied by chance: where a shift in time leaves the
+    class as it is, add `--set augmentation.pad_crop=8`, and for hidden stretches `--set augmentation.cutout=16`.
+    """
+    return Recipe(
+        name="arrays",
+        epochs=40,
+        least_steps=400,
+        batch_size=64,
+        optimizer=Optimizer(kind="sgd", lr=0.05, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="one-cycle", peak_at=0.3),
+        ema=0.98,
+        evaluate_every=10,
+    )
+
+
 def photos() -> Recipe:
     """A folder of photos from scratch, where no trained weights are to be had.
 
@@ -183,7 +201,7 @@ def sounds() -> Recipe:
 
 NAMED: dict[str, Callable[[], Recipe]] = {
     builder.__name__: builder
-    for builder in (fast, record, small, tiny, photos, finetune, sounds, paper, lecture)
+    for builder in (fast, record, small, tiny, photos, finetune, sounds, arrays, paper, lecture)
 }
 
 

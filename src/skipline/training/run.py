@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.data import Batches, Dataset, Preprocessing, Progress, open_sounds, open_source, silent
+from skipline.data import Batches, Dataset, Progress, open_source, silent
+from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.machine import device
 from skipline.training.building import build_network
@@ -21,12 +22,13 @@ from skipline.training.loop import LoopEnd
 from skipline.training.memory import keep_inputs_alone
 from skipline.training.objective import classification
 from skipline.training.observer import Measurement, Observer, Scored
-from skipline.training.plan import Plan, resolve_preprocessing, usable_threads, wanted_side
-from skipline.training.pretrained import Pretrained, about_input, find_weights, settled
+from skipline.training.plan import Plan, usable_threads, wanted_side
+from skipline.training.pretrained import Pretrained, about_input, check_kind, find_weights, settled
 from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
 from skipline.training.session import Say, Session, quiet
+from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
 
@@ -63,20 +65,12 @@ class RunResult:
 
 def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
     """Open the source of a plan, decoded as its recipe asks: as sounds where it has a table [audio]."""
-    if plan.recipe.audio is not None:
-        return open_sounds(
-            plan.source,
-            audio=plan.recipe.audio,
-            stored=plan.recipe.input.stored,
-            seed=plan.seed,
-            strict=plan.strict,
-            progress=progress,
-        )
     root = Path(plan.data_root) if plan.data_root else None
     return open_source(
         plan.source,
         channels=plan.options.get("channels"),
-        stored=wanted_side(plan),
+        stored=wanted_side(plan.recipe),
+        audio=plan.recipe.audio,
         data_root=root,
         seed=plan.seed,
         strict=plan.strict,
@@ -197,18 +191,19 @@ def _prepared(
     """
     if plan.recipe.early_stopping is not None and dataset.validation is None:
         raise InputError(
-            "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
+            f"early_stopping needs validation {dataset.kind.many}: give the source a validation split, or leave it out"
         )
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
     wanted = plan.recipe.finetune.weights
     weights = find_weights(wanted, plan.model, progress) if wanted and fresh else None
     if weights is not None:
+        check_kind(weights, dataset)
         plan = replace(plan, recipe=settled(plan.recipe, weights, dataset.train.shape[0]))
-    preprocessing = resolve_preprocessing(plan.recipe.input, dataset)
+    preprocessing = prepared_input(plan.recipe, plan.model, dataset)
     network, plan = _build(plan, dataset, weights, preprocessing, say)
     # Counting runs the network once: an input it cannot take is refused here, before anything is written.
-    cost = models.cost(network, (preprocessing.channels, preprocessing.side, preprocessing.side))
+    cost = models.cost(network, preprocessing.input)
     batches = Batches(
         dataset.train,
         preprocessing,
@@ -219,12 +214,12 @@ def _prepared(
     plan = replace(plan, recipe=with_least_steps(plan.recipe, batches, say))
     network.to(device())
     if plan.recipe.whiten and whiten(network, batches):
-        say("first layer", "whitening patterns of the training images, not learnt")
+        say("first layer", f"whitening patterns of the training {dataset.kind.many}, not learnt")
     return _Session(plan, folder, dataset, preprocessing, network, cost, batches, observers, progress, say)
 
 
 def _build(
-    plan: Plan, dataset: Dataset, weights: Pretrained | None, preprocessing: Preprocessing, say: Say
+    plan: Plan, dataset: Dataset, weights: Pretrained | None, preprocessing: AnyPreprocessing, say: Say
 ) -> tuple[models.Network, Plan]:
     network = build_network(
         plan.model,
@@ -252,7 +247,7 @@ class _Session(Session[Figures]):
         plan: Plan,
         folder: Path,
         dataset: Dataset,
-        preprocessing: Preprocessing,
+        preprocessing: AnyPreprocessing,
         network: models.Network,
         cost: models.Cost,
         batches: Batches,
@@ -303,11 +298,12 @@ class _Session(Session[Figures]):
             "source": {
                 "name": data.name,
                 "fingerprint": data.fingerprint,
-                "train": len(data.train),
-                "test": len(data.test),
-                "validation": None if data.validation is None else len(data.validation),
+                "kind": data.kind.one,
+                "train": data.train.sources,
+                "test": data.test.sources,
+                "validation": None if data.validation is None else data.validation.sources,
                 "classes": list(data.classes),
-                "input": [self.preprocessing.channels, self.preprocessing.side, self.preprocessing.side],
+                "input": list(self.preprocessing.input),
                 "problems": len(data.problems),
                 "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
             },

@@ -17,6 +17,37 @@ def one_hot(labels: npt.NDArray[np.int64], classes: int) -> Floats:
     return targets
 
 
+def mix(
+    images: Floats,
+    labels: npt.NDArray[np.int64],
+    mixup_alpha: float,
+    cutmix_alpha: float,
+    rng: np.random.Generator,
+    classes: int,
+) -> tuple[Floats, Floats]:
+    """Blend or paste the images of a batch; where both are wanted, a coin decides for the batch.
+
+    Args:
+        images: (N, H, W, C), normalised.
+        labels: (N,).
+        mixup_alpha: of `mixup`; 0 is off.
+        cutmix_alpha: of `cutmix`; 0 is off, but not both.
+        rng: drawn from.
+        classes: K.
+
+    Returns:
+        (N, H, W, C) and (N, K) shares, new arrays.
+    """
+    targets = one_hot(labels, classes)  # (N, K)
+    both = mixup_alpha > 0 and cutmix_alpha > 0
+    blend = rng.random() < 0.5 if both else mixup_alpha > 0
+    partners = rng.permutation(len(images))
+    weights = draw_weights(rng, len(images), mixup_alpha if blend else cutmix_alpha)
+    if blend:
+        return mixup(images, targets, weights, partners)
+    return cutmix(images, targets, draw_cutmix(rng, weights, *images.shape[1:3]), partners)
+
+
 def draw_weights(rng: np.random.Generator, count: int, alpha: float) -> npt.NDArray[np.float64]:
     """(N,) from Beta(alpha, alpha): the share that an image keeps of itself."""
     return rng.beta(alpha, alpha, count)

@@ -2,6 +2,6 @@
 
 from skipline.training.pretrained.finding import find_weights
 from skipline.training.pretrained.pretrained import Pretrained
-from skipline.training.pretrained.settling import about_input, settled, with_size
+from skipline.training.pretrained.settling import about_input, check_kind, settled, with_size
 
-__all__ = ["Pretrained", "about_input", "find_weights", "settled", "with_size"]
+__all__ = ["Pretrained", "about_input", "check_kind", "find_weights", "settled", "with_size"]

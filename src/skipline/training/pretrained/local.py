@@ -61,7 +61,7 @@ def bundled_weights(folder: Path, name: str) -> Pretrained:
         model=manifest.model.name,
         options=options,
         classes=tuple(manifest.classes),
-        preprocessing=manifest.image_preprocessing(),
+        preprocessing=manifest.any_preprocessing(),
     )
 
 

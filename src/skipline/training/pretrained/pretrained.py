@@ -10,6 +10,7 @@ from torch import nn
 
 from skipline.bundle import LoadedWeights, load_foreign
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from skipline.data.values import AnyPreprocessing
 
 IMAGENET_CLASSES = 1000
 # What nearly all weights for ImageNet's 1000 classes were trained with.
@@ -36,7 +37,7 @@ class Pretrained:
     model: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
-    preprocessing: Preprocessing | None = None
+    preprocessing: AnyPreprocessing | None = None
     note: str = ""
 
     def fill(self, network: nn.Module, classes: tuple[str, ...]) -> LoadedWeights:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skipline.bundle.first_layer import adapt_statistics
-from skipline.data import Preprocessing
+from skipline.data import Dataset, Preprocessing
+from skipline.data.values import AnyPreprocessing, ValuePreprocessing
+from skipline.errors import InputError
 from skipline.training.pretrained.pretrained import Pretrained
 from skipline.training.recipe import Recipe
 
@@ -20,7 +22,7 @@ def with_size(recipe: Recipe, weights: Pretrained) -> Recipe:
     finetune = recipe.finetune.model_copy(update={"weights": weights.name})
     recipe = recipe.model_copy(update={"finetune": finetune})
     trained, wanted = weights.preprocessing, recipe.input
-    if trained is None or wanted.side is not None or wanted.stored is not None:
+    if not isinstance(trained, Preprocessing) or wanted.side is not None or wanted.stored is not None:
         return recipe
     size = {"side": trained.side, "stored": trained.stored}
     return recipe.model_copy(update={"input": wanted.model_copy(update=size)})
@@ -53,7 +55,21 @@ def with_statistics(recipe: Recipe, weights: Pretrained, channels: int) -> Recip
     return recipe.model_copy(update={"input": wanted.model_copy(update=figures)})
 
 
-def about_input(weights: Pretrained, chosen: Preprocessing) -> list[str]:
+def check_kind(weights: Pretrained, dataset: Dataset) -> None:
+    """Refuse weights of images for values, and those of values for images: their scales have nothing in common.
+
+    Raises:
+        InputError: they are so.
+    """
+    trained = weights.preprocessing
+    if trained is not None and isinstance(trained, ValuePreprocessing) != dataset.train.values:
+        raise InputError(
+            f"the weights {weights.name} were trained on {trained.kind.many}, and this source holds "
+            f"{dataset.kind.many}: train from scratch, or bring weights that were trained on {dataset.kind.many}"
+        )
+
+
+def about_input(weights: Pretrained, chosen: AnyPreprocessing) -> list[str]:
     """What people should know about the images that trained weights will see.
 
     Args:
@@ -66,7 +82,8 @@ def about_input(weights: Pretrained, chosen: Preprocessing) -> list[str]:
     means, deviations = (
         ", ".join(f"{value:.3g}" for value in values) for values in (chosen.mean, chosen.std)
     )
-    line = f"{chosen.side} of {chosen.stored} pixels, mean {means}, deviation {deviations}"
+    size = f"{chosen.side} of {chosen.stored} pixels" if isinstance(chosen, Preprocessing) else str(chosen)
+    line = f"{size}, mean {means}, deviation {deviations}"
     trained = weights.preprocessing
     if trained is None:
         line += "; the weights do not say what theirs was"
@@ -77,6 +94,6 @@ def about_input(weights: Pretrained, chosen: Preprocessing) -> list[str]:
     return [line, *([weights.note] if weights.note else [])]
 
 
-def _for_channels(trained: Preprocessing, channels: int) -> Preprocessing:
+def _for_channels(trained: AnyPreprocessing, channels: int) -> AnyPreprocessing:
     mean, std = (adapt_statistics(values, channels) for values in (trained.mean, trained.std))
     return replace(trained, channels=channels, mean=mean, std=std)

@@ -160,5 +160,5 @@ def catalogue_name(foreign: str) -> str | None:
 
 def shared_names() -> tuple[str, ...]:
     """Names of the catalogue's networks that timm and torchvision call the same, the family for small images aside."""
-    photo = [name for name in models.names() if models.spec(name).input[1] >= 224]
+    photo = [name for name in models.names() if models.spec(name).input[1:] == (224, 224)]
     return tuple(name for name in photo if models.spec(name).family != "plain")
