@@ -84,6 +84,9 @@ class _Array(_Values):
     width: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
 
 
+KINDS = ("image", "series", "array")  # pydantic puts the kind into the path of a mistake, where no file has it
+
+
 def _kind(values: Any) -> str:
     """Bundles of images say nothing of a kind."""
     return str(values.get("kind", "image")) if isinstance(values, dict) else "image"
@@ -168,7 +171,7 @@ def read_manifest(file: Path) -> Manifest:
 def _sentences(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False, include_input=False)[:5]:
-        where = ".".join(str(part) for part in detail["loc"])
+        where = ".".join(str(part) for part in detail["loc"] if part not in KINDS)
         problems.append(f"{where}: {detail['msg']}" if where else detail["msg"])
     more = error.error_count() - len(problems)
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
