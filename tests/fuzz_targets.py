@@ -32,6 +32,7 @@ from skipline.data.archive import Archive
 from skipline.data.decoding import decode
 from skipline.data.listing import Container
 from skipline.data.parquet import Table
+from skipline.data.values.source import open_values
 from skipline.errors import CorruptImageError, InputError
 from skipline.models import create
 from skipline.report.diagnosis import diagnosis_page
@@ -275,6 +276,34 @@ def _parse_table(data: bytes, folder: Path) -> object:
     return _read(table)
 
 
+def _arrays() -> tuple[bytes, ...]:
+    found = []
+    x = np.arange(24.0).reshape(6, 4)
+    for save, values in ((np.savez, x), (np.savez_compressed, x.astype(np.float32)[:, None])):
+        file = io.BytesIO()
+        save(file, X=values, y=np.array(["cat", "dog"] * 3))
+        found.append(file.getvalue())
+    return tuple(found)
+
+
+def _array() -> tuple[bytes, ...]:
+    file = io.BytesIO()
+    np.save(file, np.arange(48.0).reshape(6, 1, 2, 4))
+    return (file.getvalue(),)
+
+
+def _parse_values(name: str) -> Callable[[bytes, Path], object]:
+    def parse(data: bytes, folder: Path) -> object:
+        np.save(folder / "y.npy", np.arange(6) % 2)
+        (folder / name).write_bytes(data)
+        return open_values(folder / name, name)
+
+    return parse
+
+
+LINES = (b"cat,1,2,3\ndog,4,5,6\ncat,1,2,4\ndog,4,5,7\n", b"t0;t1;label\n1;2;0\n3;4;1\n1;2;0\n3;4;1\n")
+
+
 def _images() -> tuple[bytes, ...]:
     return (
         encoded(picture(0), "PNG"),
@@ -354,6 +383,9 @@ TARGETS = (
     Target("photos.tar", _tars, _parse_tar),
     Target("photos.tar.gz", _packed_tars, _parse_tar),
     Target("photos.parquet", _tables, _parse_table),
+    Target("values.npz", _arrays, _parse_values("values.npz")),
+    Target("X.npy", _array, _parse_values("X.npy")),
+    Target("values.csv", lambda: LINES, _parse_values("values.csv")),
     Target("image", _images, _parse_image),
     Target("events.jsonl", lambda: (fuzz_records.events(),), _parse_events, run_page),
     Target("evaluation.json", lambda: (fuzz_records.evaluation(),), _parse_evaluation, run_page),

@@ -43,7 +43,8 @@ def test_the_last_stage_is_found(name: str) -> None:
 
 
 def test_every_family_is_tested() -> None:
-    assert {spec(name).family for name in FOUND} == {spec(name).family for name in names()}
+    images = {spec(name).family for name in names() if len(spec(name).input) == 3}
+    assert {spec(name).family for name in FOUND} == images
 
 
 @pytest.mark.parametrize(

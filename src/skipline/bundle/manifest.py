@@ -182,7 +182,8 @@ def read_manifest(file: Path) -> Manifest:
 def _sentences(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False, include_input=False)[:5]:
-        where = ".".join(str(part) for part in detail["loc"] if part not in KINDS)  # pydantic's addition
+        # pydantic puts the kind into the path, where no file has it
+        where = ".".join(str(part) for part in detail["loc"] if part not in KINDS)
         problems.append(f"{where}: {detail['msg']}" if where else detail["msg"])
     more = error.error_count() - len(problems)
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
