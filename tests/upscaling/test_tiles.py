@@ -98,10 +98,10 @@ def test_a_small_image_is_one_tile(slim: Networks) -> None:
 
 
 def test_a_pixel_costs_what_the_widest_layer_holds(slim: Networks) -> None:
-    # 4 x 8 channels of four bytes before the pixel shuffle, three times.
-    assert bytes_of_a_pixel(slim("edsr-baseline")) == 3 * 4 * 32
+    # 4 x 8 channels of four bytes before the pixel shuffle, twice.
+    assert bytes_of_a_pixel(slim("edsr-baseline")) == 2 * 4 * 32
     # 8 channels on an image nine times as large.
-    assert bytes_of_a_pixel(slim("vdsr", 3)) == 3 * 4 * 72
+    assert bytes_of_a_pixel(slim("vdsr", 3)) == 2 * 4 * 72
 
 
 def test_bytes_are_rounded_and_clipped_and_progress_is_told(slim: Networks) -> None:
