@@ -1,18 +1,45 @@
-"""Small networks whose layers do something, made when a test asks for them."""
-
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from skipline.models.upscaling import Upscaler, upscaler_spec
 
+sys.path.insert(0, str(Path(__file__).parent))  # tests are imported without being packages
+
+from photo_examples import picture
+
 WIDTHS = {name: {"width": 8} for name in ("vdsr", "edsr-baseline", "srresnet", "bicubic-shuffle")}
 Networks = Callable[..., Upscaler]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The networks here are so small that threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six photos in two folders, one broken one, and a text."""
+    root = tmp_path / "holiday"
+    for number in range(6):
+        file = root / ("a" if number % 2 else "b") / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number, 70 + number, 90)).save(file)
+    (root / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    (root / "notes.txt").write_text("not a photo")
+    return root
 
 
 @pytest.fixture

@@ -32,8 +32,8 @@ from skipline.training import (
     wanted_side,
 )
 from skipline.training.pretrained import Pretrained, find_weights, with_size
-from skipline.training.run import Say, quiet
 from skipline.training.run_html import run_html
+from skipline.training.session import Say, quiet
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from skipline.errors import WeightsError, shown
 from skipline.storage import read_bounded
 
 FORMAT = 1
+CLASSIFICATION = "classification"
+OTHER_TASKS = {"upscaling": "enlarge images with `skipline upscale apply`"}
 LARGEST_FILE = 16 * 2**20  # bytes; 100,000 class names and a long provenance fit
 MOST_CLASSES = 100_000
 MOST_CHANNELS = 64
@@ -81,6 +83,7 @@ class Manifest(_Part):
 class _Version(BaseModel):
     model_config = ConfigDict(strict=True)
     format: int
+    task: str = CLASSIFICATION
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -102,7 +105,11 @@ def read_manifest(file: Path) -> Manifest:
             f"cannot read {file}: {error.strerror}. Expected the bundle.json of a bundle"
         ) from error
     try:
-        version = _Version.model_validate_json(content).format
+        head = _Version.model_validate_json(content)
+        version = head.format
+        if head.task != CLASSIFICATION:
+            remedy = OTHER_TASKS.get(head.task, "upgrade skipline to use it")
+            raise WeightsError(f"{file} is not of a classifier but for {shown(head.task)}: {remedy}")
         if version != FORMAT:
             newer = "upgrade skipline to read it" if version > FORMAT else "save the bundle again"
             raise WeightsError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -128,22 +128,10 @@ class Batches:
             start_step: the first batch to make, for a run that goes on within an epoch.
             side: as for `batch`.
 
-        Yields:
+        Returns:
             The batches from `start_step` to the end of the epoch.
         """
-        maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="skipline-batches")
-        # Lazy: advancing it hands one more batch to the thread.
-        orders = (
-            maker.submit(self.batch, epoch, step, side) for step in range(start_step, self.steps_per_epoch)
-        )
-        try:
-            ready: deque[Future[Batch]] = deque(islice(orders, AHEAD))
-            while ready:
-                batch = ready.popleft().result()
-                ready.extend(islice(orders, 1))
-                yield batch
-        finally:
-            maker.shutdown(wait=True, cancel_futures=True)
+        return made_ahead(lambda step: self.batch(epoch, step, side), range(start_step, self.steps_per_epoch))
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """(N,) the epoch's permutation; the last one is kept: a large one takes longer than a batch."""
@@ -152,6 +140,28 @@ class Batches:
             order = generator(self._seed, "order", epoch).permutation(len(self._set))
             self._last_order = kept = (epoch, order)
         return kept[1]
+
+
+def made_ahead(make: Callable[[int], Batch], steps: Iterable[int]) -> Generator[Batch, None, None]:
+    """Batches in turn, a few of them made ahead of their use in a thread of their own.
+
+    Args:
+        make: makes one from its step.
+        steps: in order.
+
+    Yields:
+        One batch a step.
+    """
+    maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="skipline-batches")
+    orders = (maker.submit(make, step) for step in steps)  # lazy: advancing it hands one more to the thread
+    try:
+        ready: deque[Future[Batch]] = deque(islice(orders, AHEAD))
+        while ready:
+            batch = ready.popleft().result()
+            ready.extend(islice(orders, 1))
+            yield batch
+    finally:
+        maker.shutdown(wait=True, cancel_futures=True)
 
 
 def _check(

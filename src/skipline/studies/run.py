@@ -19,7 +19,7 @@ from skipline.studies.folder import Request, StudyFolder
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.training.jobs import run_jobs
 from skipline.training.packing import Packing, choose_packing
-from skipline.training.run import Say, quiet
+from skipline.training.session import Say, quiet
 
 BUDGETS: tuple[Budget, ...] = ("quick", "full")
 

@@ -147,6 +147,22 @@ class Finetune(_Section):
     freeze_norm: bool = False
 
 
+class Upscaling(_Section):
+    """How a network learns to enlarge images; `skipline upscale` alone reads it.
+
+    Attributes:
+        patch: side in pixels of the large patches of a step, a multiple of the scale.
+        steps_per_epoch: an epoch is so many batches, however many photos there are.
+        loss: "l1", mean absolute error (Lim et al. 2017), or "l2", mean squared error (Kim et al. 2016).
+        jpeg: quality of JPEG artefacts that the small images have, 1-95; None for none.
+    """
+
+    patch: Annotated[int, Field(ge=8, le=1024)] = 96
+    steps_per_epoch: Annotated[int, Field(ge=1, le=100_000)] = 50
+    loss: Literal["l1", "l2"] = "l1"
+    jpeg: Annotated[int, Field(ge=1, le=95)] | None = None
+
+
 class Recipe(_Section):
     """A complete recipe; the named ones are functions in `skipline.training.recipes`.
 
@@ -180,6 +196,7 @@ class Recipe(_Section):
             backward pass (Chen et al., 1604.06174): a fraction of the memory, for another forward pass of time.
         checkpoint_every: steps between checkpoints.
         finetune: where trained weights come from and how they are adapted.
+        upscaling: of networks that enlarge images.
     """
 
     name: str = "custom"
@@ -204,6 +221,7 @@ class Recipe(_Section):
     gradient_checkpointing: bool = False
     checkpoint_every: Count = 200
     finetune: Finetune = Finetune()
+    upscaling: Upscaling = Upscaling()
 
     @model_validator(mode="after")
     def _nothing_undoes_another(self) -> Recipe:

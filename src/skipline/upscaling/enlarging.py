@@ -7,20 +7,20 @@ import torch
 from skipline.data.progress import Progress, silent
 from skipline.data.resizing import resize
 from skipline.models.upscaling import Upscaler
-from skipline.upscaling.photo import Photo
+from skipline.upscaling.picture import Picture
 from skipline.upscaling.tiles import MEMORY, upscale
 from skipline.upscaling.transparency import coloured_behind
 
 
-def enlarge_photo(
+def enlarge_picture(
     network: Upscaler,
-    photo: Photo,
+    photo: Picture,
     *,
     overlap: int | None = None,
     memory: int = MEMORY,
     precision: torch.dtype = torch.float32,
     progress: Progress = silent,
-) -> Photo:
+) -> Picture:
     """Enlarge a photo; what is transparent stays so.
 
     Colours go through the network, transparency through bicubic enlargement: a network has learned nothing about it.
@@ -45,4 +45,4 @@ def enlarge_photo(
         pixels = coloured_behind(pixels, alpha)
         alpha = resize(alpha, network.scale)
     large = upscale(network, pixels, overlap=overlap, memory=memory, precision=precision, progress=progress)
-    return Photo(large, alpha, photo.profile, photo.notes)
+    return Picture(large, alpha, photo.profile, photo.notes)

@@ -19,7 +19,7 @@ QUALITY = 95  # of JPEG and WebP
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class Picture:
     """An upright picture with 8 bits a channel.
 
     Attributes:
@@ -35,7 +35,7 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read an image file of any mode.
 
     Palettes become RGB, or RGB with transparency; grey stays grey, with or without transparency; EXIF orientation is
@@ -62,7 +62,7 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
         pixels = np.ascontiguousarray(pixels[:, :, : 1 if grey else 3])
         alpha = None if (alpha == 255).all() else alpha
     notes = ("it has more than 8 bits a channel; 8 are kept",) if header and header.deep else ()
-    return Photo(pixels, alpha, header.profile if header else None, notes)
+    return Picture(pixels, alpha, header.profile if header else None, notes)
 
 
 def check_target(path: Path, height: int, width: int, *, transparent: bool) -> None:
@@ -89,7 +89,7 @@ def check_target(path: Path, height: int, width: int, *, transparent: bool) -> N
         raise InputError(f"'{path}': the picture has transparency, which JPEG cannot hold: write a .png")
 
 
-def write_photo(photo: Photo, path: Path) -> None:
+def write_picture(photo: Picture, path: Path) -> None:
     """Write a picture, whole or not at all; the end of the name says the format.
 
     Args:

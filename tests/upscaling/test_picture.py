@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from skipline.data.resizing import resize
 from skipline.errors import CorruptImageError, InputError
 from skipline.models.upscaling import Upscaler
-from skipline.upscaling import Photo, check_target, enlarge_photo, read_photo, write_photo
+from skipline.upscaling import Picture, check_target, enlarge_picture, read_picture, write_picture
 from skipline.upscaling.transparency import coloured_behind
 
 Networks = Callable[..., Upscaler]
@@ -32,17 +32,17 @@ def rgba() -> Image.Image:
 
 
 def test_colours_grey_and_transparency_stay_what_they_are(tmp_path: Path) -> None:
-    colour = read_photo(saved(Image.fromarray(RGB), tmp_path / "rgb.png"))
+    colour = read_picture(saved(Image.fromarray(RGB), tmp_path / "rgb.png"))
     assert (colour.pixels == RGB).all()
     assert (colour.alpha, colour.profile, colour.notes) == (None, None, ())
-    grey = read_photo(saved(Image.fromarray(RGB[:, :, 0]), tmp_path / "l.png"))
+    grey = read_picture(saved(Image.fromarray(RGB[:, :, 0]), tmp_path / "l.png"))
     assert (grey.pixels == RGB[:, :, :1]).all()
-    both = read_photo(saved(rgba(), tmp_path / "rgba.png"))
+    both = read_picture(saved(rgba(), tmp_path / "rgba.png"))
     assert (both.pixels == RGB).all()
     assert both.alpha is not None
     assert (both.alpha == ALPHA).all()
     la = Image.merge("LA", (Image.fromarray(RGB[:, :, 0]), Image.fromarray(ALPHA)))
-    shaded = read_photo(saved(la, tmp_path / "la.png"))
+    shaded = read_picture(saved(la, tmp_path / "la.png"))
     assert (shaded.pixels == RGB[:, :, :1]).all()
     assert shaded.alpha is not None
     assert (shaded.alpha == ALPHA).all()
@@ -50,14 +50,14 @@ def test_colours_grey_and_transparency_stay_what_they_are(tmp_path: Path) -> Non
 
 def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
     opaque = Image.fromarray(np.dstack([RGB, np.full((6, 8), 255, np.uint8)]))
-    assert read_photo(saved(opaque, tmp_path / "a.png")).alpha is None
+    assert read_picture(saved(opaque, tmp_path / "a.png")).alpha is None
 
 
 def test_palettes_become_colours(tmp_path: Path) -> None:
     palette = Image.fromarray(RGB // 64 * 64).quantize(64)
-    read = read_photo(saved(palette, tmp_path / "p.png"))
+    read = read_picture(saved(palette, tmp_path / "p.png"))
     assert (read.pixels == np.array(palette.convert("RGB"))).all()
-    clear = read_photo(saved(palette, tmp_path / "t.png", transparency=int(palette.getpixel((0, 0)))))
+    clear = read_picture(saved(palette, tmp_path / "t.png", transparency=int(palette.getpixel((0, 0)))))
     assert clear.alpha is not None
     assert clear.alpha[0, 0] == 0
     assert clear.alpha.max() == 255
@@ -66,13 +66,13 @@ def test_palettes_become_colours(tmp_path: Path) -> None:
 def test_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    read = read_photo(saved(Image.fromarray(RGB), tmp_path / "o.png", exif=exif))
+    read = read_picture(saved(Image.fromarray(RGB), tmp_path / "o.png", exif=exif))
     assert (read.pixels == np.rot90(RGB, -1)).all()
 
 
 def test_sixteen_bits_become_eight_and_it_is_said(tmp_path: Path) -> None:
     deep = Image.fromarray(RGB[:, :, 0].astype(np.uint16) * 257)
-    read = read_photo(saved(deep, tmp_path / "deep.png"))
+    read = read_picture(saved(deep, tmp_path / "deep.png"))
     assert (read.pixels == RGB[:, :, :1]).all()
     assert read.notes == ("it has more than 8 bits a channel; 8 are kept",)
 
@@ -80,18 +80,18 @@ def test_sixteen_bits_become_eight_and_it_is_said(tmp_path: Path) -> None:
 def test_broken_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no image at all")
     with pytest.raises(CorruptImageError, match=r"x\.png: not an image, although it is named like one"):
-        read_photo(tmp_path / "x.png")
+        read_picture(tmp_path / "x.png")
     with pytest.raises(CorruptImageError, match=r"y\.png: cannot be read: no such file"):
-        read_photo(tmp_path / "y.png")
+        read_picture(tmp_path / "y.png")
 
 
 @pytest.mark.parametrize("end", [".png", ".webp", ".tif", ".jpg", ".JPEG"])
 def test_written_photos_are_read_again(tmp_path: Path, end: str) -> None:
-    photo = Photo(np.full((20, 30, 3), (200, 100, 50), np.uint8))
+    photo = Picture(np.full((20, 30, 3), (200, 100, 50), np.uint8))
     folder = tmp_path / "large"
     folder.mkdir()
-    write_photo(photo, folder / f"a{end}")
-    again = read_photo(folder / f"a{end}").pixels
+    write_picture(photo, folder / f"a{end}")
+    again = read_picture(folder / f"a{end}").pixels
     assert np.abs(again.astype(int) - photo.pixels).max() <= 3
     assert [*folder.iterdir()] == [folder / f"a{end}"]
 
@@ -99,8 +99,8 @@ def test_written_photos_are_read_again(tmp_path: Path, end: str) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_transparency_and_colour_profiles_are_written(tmp_path: Path, channels: int) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    write_photo(Photo(RGB[:, :, :channels], ALPHA, profile), tmp_path / "a.png")
-    again = read_photo(tmp_path / "a.png")
+    write_picture(Picture(RGB[:, :, :channels], ALPHA, profile), tmp_path / "a.png")
+    again = read_picture(tmp_path / "a.png")
     assert (again.pixels == RGB[:, :, :channels]).all()
     assert again.alpha is not None
     assert (again.alpha == ALPHA).all()
@@ -124,8 +124,8 @@ def test_targets_that_cannot_hold_a_picture_are_refused_beforehand() -> None:
 
 
 def test_a_photo_is_enlarged_with_its_transparency_and_profile(slim: Networks) -> None:
-    photo = Photo(RGB, ALPHA, b"profile", ("a note",))
-    large = enlarge_photo(slim(scale=3), photo)
+    photo = Picture(RGB, ALPHA, b"profile", ("a note",))
+    large = enlarge_picture(slim(scale=3), photo)
     assert large.pixels.shape == (18, 24, 3)
     assert large.alpha is not None
     assert (large.alpha == resize(ALPHA, 3)).all()
@@ -140,7 +140,7 @@ def test_black_behind_transparency_leaves_no_fringe(slim: Networks) -> None:
     network = slim(scale=2)
     for parameter in network.parameters():
         parameter.data.zero_()  # bicubic alone
-    large = enlarge_photo(network, Photo(pixels, alpha))
+    large = enlarge_picture(network, Picture(pixels, alpha))
     assert large.alpha is not None
     assert (large.pixels[large.alpha > 0] == 200).all()
 
