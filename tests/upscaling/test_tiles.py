@@ -87,6 +87,7 @@ def test_every_pixel_belongs_to_one_tile_and_tiles_keep_to_the_memory(
             assert wider.start == max(kept.start - reach, 0)
             assert wider.stop == min(kept.stop + reach, length)
     assert (done == 1).all()
+    assert tiling.work >= size[0] * size[1]
     assert len([*tiling]) == len(tiling)
     assert tiling.exact
 
