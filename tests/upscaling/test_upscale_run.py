@@ -12,7 +12,7 @@ from skipline.errors import InputError
 from skipline.training import Observer, Plan, Recipe, StepRecord
 from skipline.training.recipe import Optimizer, Schedule, Upscaling
 from skipline.upscaling import load_upscaler, resume_upscaling, start_upscaling, write_upscaling_report
-from skipline.upscaling.recipes import checked, named
+from skipline.upscaling.recipes import checked, upscaling_recipe
 
 TINY = Recipe(
     name="tiny",
@@ -110,7 +110,7 @@ def test_a_folder_with_a_run_is_not_overwritten_unasked(folder: Path, tmp_path: 
 
 
 def test_recipes_of_classifiers_are_refused_by_what_has_no_meaning() -> None:
-    assert checked(named("upscale"))[1].patch == 48
+    assert checked(upscaling_recipe("upscale"))[1].patch == 48
     assert checked(Recipe())[1] == Upscaling()
     from skipline.training import named_recipe
 

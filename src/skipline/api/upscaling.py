@@ -12,7 +12,13 @@ from skipline.data import Progress, silent
 from skipline.models.upscaling import create_upscaler
 from skipline.training import Observer, Plan, Recipe, changed, read_recipe, usable_threads
 from skipline.training.session import Say, quiet
-from skipline.upscaling import UpscaleRun, named, resume_upscaling, start_upscaling, write_upscaling_report
+from skipline.upscaling import (
+    UpscaleRun,
+    resume_upscaling,
+    start_upscaling,
+    upscaling_recipe,
+    write_upscaling_report,
+)
 from skipline.upscaling.photos import EMBEDDED
 from skipline.upscaling.recipes import NAMED
 
@@ -88,7 +94,7 @@ def train_upscaler(
     if isinstance(recipe, Recipe):
         base = recipe
     elif str(recipe) in NAMED or Path(recipe).suffix != ".toml":
-        base = named(str(recipe))
+        base = upscaling_recipe(str(recipe))
     else:
         base = read_recipe(Path(recipe))
     options: dict[str, Any] = {"scale": scale, "global_residual": global_residual}

@@ -6,7 +6,7 @@ from skipline.upscaling.enlarging import enlarge_picture
 from skipline.upscaling.evaluation import UpscaleEvaluation, evaluate_upscaler
 from skipline.upscaling.photos import Photos, open_photos
 from skipline.upscaling.picture import Picture, check_target, read_picture, write_picture
-from skipline.upscaling.recipes import named
+from skipline.upscaling.recipes import upscaling_recipe
 from skipline.upscaling.report import write_upscaling_report
 from skipline.upscaling.run import UpscaleRun, resume_upscaling, start_upscaling
 from skipline.upscaling.tiles import Tiling, plan_tiles, upscale, upscaled_tiles
@@ -24,7 +24,6 @@ __all__ = [
     "evaluate_upscaler",
     "is_upscaler",
     "load_upscaler",
-    "named",
     "open_photos",
     "plan_tiles",
     "read_picture",
@@ -33,6 +32,7 @@ __all__ = [
     "start_upscaling",
     "upscale",
     "upscaled_tiles",
+    "upscaling_recipe",
     "write_picture",
     "write_upscaling_report",
 ]

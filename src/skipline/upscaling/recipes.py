@@ -31,7 +31,7 @@ def upscale() -> Recipe:
 NAMED: dict[str, Callable[[], Recipe]] = {builder.__name__: builder for builder in (upscale,)}
 
 
-def named(name: str) -> Recipe:
+def upscaling_recipe(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
