@@ -151,8 +151,21 @@ class Augmented(Record):
     top1_interval: tuple[float, float] | None = None
 
 
+class Spectrogram(Record):
+    """What the sides of a spectrogram stand for.
+
+    `start` and `end` are seconds in the file, a tick is a frequency in Hz and its place from the bottom, 0-1, and the
+    darkest pixel is `top_db` below the brightest.
+    """
+
+    start: Annotated[float, Field(ge=-1e6, le=1e6)]
+    end: Annotated[float, Field(ge=-1e6, le=1e6)]
+    ticks: Annotated[tuple[tuple[float, Annotated[float, Field(ge=0, le=1)]], ...], Field(max_length=20)] = ()
+    top_db: float
+
+
 class Mistake(Record):
-    """A test image that was classified wrongly with confidence; `image` is relative to the run folder."""
+    """A test image that was classified wrongly with confidence; `image` and `sound` are relative to the run folder."""
 
     image: str
     index: Whole
@@ -161,6 +174,8 @@ class Mistake(Record):
     predicted: str
     probability: float
     true_probability: float | None = None
+    sound: str | None = None
+    spectrogram: Spectrogram | None = None
 
 
 class Evaluation(Record):

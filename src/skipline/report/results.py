@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from skipline.report.charts import HEAT_LIMIT, confusion
-from skipline.report.markup import Markup, tag
+from skipline.report.markup import Markup, joined, tag
 from skipline.report.numbers import exact, number, percent
 from skipline.report.page import Cell, chart, details, paragraphs, section, table
 from skipline.report.pictures import picture
 from skipline.report.record import ClassScore, Evaluation, Measurement, Mistake
+from skipline.report.sounds import drawing, player
 
 SHOWN_CLASSES = 12  # further ones are folded away
 MOST_CLASSES = 1000
@@ -172,10 +173,16 @@ def mistakes_section(folder: Path, mistakes: Sequence[Mistake]) -> Markup | None
         spent += len(figure)
         shown.append(figure)
     left_out = len(mistakes) - len(shown)
+    ranges = {mistake.spectrogram.top_db for mistake in mistakes if mistake.spectrogram is not None}
     texts = [
         "Test images that the network got wrong while most sure of itself, the surest first, with the "
         "probability that it gave to its answer and to the true class. Such images often show a wrong "
         "label, two classes at once, or a look that training lacked."
+        if not ranges
+        else "Test sounds that the network got wrong while most sure of itself, the surest first, with the "
+        "probability that it gave, over all windows of the file, to its answer and to the true class. Shown and to be "
+        "heard is the window that misled it most. In the pictures white is the loudest moment of the file, black lies "
+        f"{max(ranges):g} dB or more below it, and the grey between them is linear in dB."
     ]
     texts += (
         [f"To keep this page small, {left_out:,} more are left in the run's folder mistakes/."]
@@ -183,7 +190,10 @@ def mistakes_section(folder: Path, mistakes: Sequence[Mistake]) -> Markup | None
         else []
     )
     return section(
-        "Its surest mistakes", paragraphs(texts), tag("div", *shown, class_="gallery"), name="mistakes"
+        "Its surest mistakes",
+        paragraphs(texts),
+        tag("div", *shown, class_="gallery sounds" if ranges else "gallery"),
+        name="mistakes",
     )
 
 
@@ -192,6 +202,10 @@ def _mistake(folder: Path, mistake: Mistake) -> Markup:
     text = f"{mistake.true}, taken for {mistake.predicted}"
     if found is None:
         image = tag("p", f"The picture {mistake.image} is missing.", class_="quiet")
+    elif mistake.spectrogram is not None:
+        image = drawing(found, mistake.spectrogram, f"Spectrogram: {text}")
+        if mistake.sound is not None:
+            image = joined([image, player(folder, mistake.sound, text) or Markup()])
     else:
         image = tag(
             "img",
