@@ -172,5 +172,5 @@ def test_the_default_for_sounds_is_a_small_network(plan: Callable[..., Plan]) ->
 
     dataset: Dataset = open_plan_source(plan())
     model, recipe = default_choice(dataset, False)
-    assert (model, recipe.name) == ("resnet20", "sounds")
+    assert (model, recipe.name) == ("quick-resnet8", "sounds")
     assert isinstance(recipe, Recipe)

@@ -98,10 +98,20 @@ def run_study(
     folder = Path(out) if out is not None else Path("runs") / f"study-{name}"
     given = str(source) if source is not None else study.default_source
     dataset = None
+    if study.needs_images and not given:
+        raise InputError(
+            f"the study '{name}' needs a folder of sounds: skipline study {name} FOLDER, such as "
+            "benchmarks/make_sounds.py makes"
+        )
     if study.needs_images:
-        dataset = open_source(given, data_root=data_root, progress=progress)
+        if study.open is not None:
+            dataset = study.open(given, progress)
+        else:
+            dataset = open_source(given, data_root=data_root, progress=progress)
+        word = "images" if dataset.audio is None else "windows of sounds"
         say(
-            "source", f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images"
+            "source",
+            f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test {word}",
         )
     elif source is not None:
         raise InputError(f"the study '{name}' needs no images: leave '{source}' out")

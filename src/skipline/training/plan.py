@@ -113,7 +113,7 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
         Catalogue name and recipe.
     """
     if dataset.audio is not None:
-        return "resnet20", named_recipe("sounds")
+        return "quick-resnet8", named_recipe("sounds")
     side = max(dataset.train.shape[1:])
     if side <= TINY_SIDE:
         return "resnet20", named_recipe("tiny")
