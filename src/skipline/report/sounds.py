@@ -15,6 +15,8 @@ LARGEST_SOUND = 64 * 2**10  # bytes; 1.5 s of 16-bit samples at 16 kHz are 48 KB
 LEFT, TOP, SIDE, WIDTH, HEIGHT = 30, 6, 180, 216, 216  # of the drawing, in its own units
 STEPS = (1, 2, 2.5, 5, 10)
 MOST_TICKS = 6
+APART = 0.06  # of the height, that marks of frequencies stand apart
+ROOM = 0.92  # of the width, up to which there are marks of seconds; behind them stands the unit
 
 
 def player(folder: Path, name: str, label: str) -> Markup | None:
@@ -59,10 +61,16 @@ def drawing(found: Picture, axes: Spectrogram, label: str) -> Markup:
         preserveAspectRatio="none",
         style="image-rendering: pixelated",
     )
-    marks = [_hertz(hz, place) for hz, place in axes.ticks]
+    marks, last = [], math.inf
+    for hz, place in sorted(
+        axes.ticks, reverse=True
+    ):  # low notes are close together: their marks would overlap
+        if last - place >= APART:
+            marks.append(_hertz(hz, place))
+            last = place
     marks += [_second(second, axes) for second in ticks(axes.start, axes.end)]
     names = [
-        tag("text", "kHz", x="2", y=str(TOP + SIDE + 13)),
+        tag("text", "kHz", x="2", y=str(TOP + 10)),
         tag("text", "s", x=str(WIDTH - 4), y=str(TOP + SIDE + 13), text_anchor="end"),
     ]
     return tag(
@@ -78,14 +86,14 @@ def drawing(found: Picture, axes: Spectrogram, label: str) -> Markup:
 
 
 def ticks(start: float, end: float) -> list[float]:
-    """Round numbers between two, at most six."""
+    """Round numbers between two, at most six, none of them at the very end."""
     span = end - start
     if not 0 < span < math.inf:
         return []
     unit = 10.0 ** math.floor(math.log10(span / MOST_TICKS))
     step = next((s * unit for s in STEPS if span / (s * unit) < MOST_TICKS), 10 * unit)
-    first = math.ceil(start / step)
-    return [round((first + i) * step, 6) + 0.0 for i in range(MOST_TICKS) if (first + i) * step <= end + 1e-9]
+    first, last = math.ceil(start / step), start + ROOM * span
+    return [round((first + i) * step, 6) + 0.0 for i in range(MOST_TICKS) if (first + i) * step <= last]
 
 
 def _hertz(hz: float, place: float) -> Markup:
