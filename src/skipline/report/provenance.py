@@ -24,13 +24,20 @@ def source_section(run: RunRecord) -> Markup:
         ("Training images", f"{source.train:,}"),
         *([("Validation images", f"{source.validation:,}")] if source.validation is not None else []),
         ("Test images", f"{source.test:,}"),
+        *(
+            [("Cut from sounds", "{:,} of training, {:,} of test".format(*source.sounds))]
+            if source.sounds
+            else []
+        ),
         ("Classes", f"{len(source.classes):,}"),
         ("Input", f"{height} x {width} pixels, {channels} {'channel' if channels == 1 else 'channels'}"),
     ]
     blocks = [definitions(facts, class_="facts")]
     if source.problems:
         files = "1 file was" if source.problems == 1 else f"{source.problems:,} files were"
-        blocks.append(tag("p", f"{files} left out because they could not be read as images.", class_="note"))
+        blocks.append(
+            tag("p", f"{files} left out because they could not be read as {source.word}.", class_="note")
+        )
     notes = [*source.notes, *(run.evaluation.test.notes if run.evaluation else ()), *run.unreadable]
     if notes:
         blocks.append(tag("h3", "Notes"))

@@ -30,17 +30,26 @@ class Record(BaseModel):
 
 
 class Source(Record):
-    """What the run learned from; counts are images, `input` is (C, H, W)."""
+    """What the run learned from; counts are images, `input` is (C, H, W).
+
+    Where these are windows of sounds, `sounds` tells how many files of training and test they were cut from.
+    """
 
     name: str
     fingerprint: str
     train: Whole
     test: Whole
     validation: Whole | None = None
+    sounds: tuple[Whole, Whole] | None = None
     classes: tuple[str, ...]
     input: tuple[Whole, Whole, Whole]
     problems: Whole = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What accuracies are counted in, in the plural."""
+        return "images" if self.sounds is None else "sounds"
 
 
 class Start(Record):

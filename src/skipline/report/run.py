@@ -12,7 +12,7 @@ from skipline.report.numbers import duration, exact, interval, percent
 from skipline.report.page import Cell, definitions, document, write_page
 from skipline.report.provenance import machine_section, recipe_section, reproduce_section, source_section
 from skipline.report.reading import read_run
-from skipline.report.record import RunRecord
+from skipline.report.record import RunRecord, Source
 from skipline.report.results import results_sections
 
 
@@ -80,9 +80,15 @@ def _course(run: RunRecord) -> str:
     validation = f", {source.validation:,} for validation" if source.validation is not None else ""
     return (
         f"{start.params:,} parameters, trained with the recipe {start.recipe} for {epochs}{early} on "
-        f"{source.train:,} images of {len(source.classes):,} classes; {source.test:,} held out for the "
+        f"{_learned_from(source)} of {len(source.classes):,} classes; {source.test:,} held out for the "
         f"test{validation}."
     )
+
+
+def _learned_from(source: Source) -> str:
+    if source.sounds is None:
+        return f"{source.train:,} images"
+    return f"{source.train:,} windows of {source.sounds[0]:,} sounds"
 
 
 def _warning(run: RunRecord) -> Markup:
@@ -104,13 +110,15 @@ def _headline(run: RunRecord) -> list[tuple[str, Cell]]:
     figures: list[tuple[str, Cell]] = []
     if run.evaluation:
         test = run.evaluation.test
-        figures.append(("top-1 accuracy on the test images", exact(test.top1, percent(test.top1))))
+        figures.append(
+            (f"top-1 accuracy on the test {run.start.source.word}", exact(test.top1, percent(test.top1)))
+        )
         if bounds := interval(test.top1_interval):
             figures.append(("95 % interval, in per cent", bounds))
         if run.evaluation.tta:
             with_tta = run.evaluation.tta.top1
             figures.append(("with test-time augmentation", exact(with_tta, percent(with_tta))))
-        figures.append(("test images", f"{test.n:,}"))
+        figures.append((f"test {run.start.source.word}", f"{test.n:,}"))
     else:
         measured = [epoch for epoch in run.epochs if epoch.test and epoch.test.top1 is not None]
         if measured and (score := measured[-1].test):

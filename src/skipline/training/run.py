@@ -386,6 +386,7 @@ class _Session:
                 "train": len(data.train),
                 "test": len(data.test),
                 "validation": None if data.validation is None else len(data.validation),
+                "sounds": None if data.audio is None else [data.train.sources, data.test.sources],
                 "classes": list(data.classes),
                 "input": [self.preprocessing.channels, self.preprocessing.side, self.preprocessing.side],
                 "problems": len(data.problems),
