@@ -13,14 +13,17 @@ from skipline.errors import InputError
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="train", help="Train a network on your images; write a run with bundle and report.")(
-        train
-    )
+    app.command(
+        name="train", help="Train a network on your images or sounds; write a run with bundle and report."
+    )(train)
 
 
 def train(
     source: Annotated[
-        str | None, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")
+        str | None,
+        typer.Argument(
+            help="digits, cifar10, cifar100, a folder, a .tar or a .parquet; with --modality audio a folder"
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[
