@@ -149,6 +149,37 @@ def test_mistakes_of_files_that_are_gone_keep_their_picture(
     assert all((run_folder / mistake["image"]).is_file() for mistake in mistakes)
 
 
+def test_training_goes_on_from_a_bundle_for_sounds(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    from skipline import train
+
+    start_run(plan(epochs=1), tmp_path / "first", open_plan_source(plan()))
+    settings = ["precision=fp32"]
+    second = train(
+        plan().source,
+        modality="audio",
+        weights=str(tmp_path / "first"),
+        settings=settings,
+        epochs=1,
+        threads=1,
+        out=tmp_path / "second",
+    )
+    first, other = (load_bundle(folder).preprocessing for folder in (tmp_path / "first", second.run.folder))
+    assert other == first  # heard as before: settings, stored frames, mean and deviation
+    others = [*settings, "audio.mels=24", "audio.hop=512"]
+    third = train(
+        plan().source,
+        modality="audio",
+        weights=str(tmp_path / "first"),
+        settings=others,
+        epochs=1,
+        threads=1,
+        out=tmp_path / "third",
+    )
+    heard = load_bundle(third.run.folder).preprocessing.audio
+    assert heard is not None
+    assert (heard.mels, heard.hop) == (24, 512)
+
+
 def test_files_answer_by_the_mean_of_their_windows() -> None:
     images = ImageSet(
         np.zeros((4, 2, 2, 1), np.uint8),
@@ -172,5 +203,5 @@ def test_the_default_for_sounds_is_a_small_network(plan: Callable[..., Plan]) ->
 
     dataset: Dataset = open_plan_source(plan())
     model, recipe = default_choice(dataset, False)
-    assert (model, recipe.name) == ("resnet20", "sounds")
+    assert (model, recipe.name) == ("quick-resnet8", "sounds")
     assert isinstance(recipe, Recipe)

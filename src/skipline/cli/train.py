@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 def train(
     source: Annotated[
         str | None,
-        typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv"),
+        typer.Argument(
+            help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv; with --modality audio a "
+            "folder of sounds"
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[

@@ -28,6 +28,11 @@ def source_section(run: RunRecord) -> Markup:
         (f"Training {many}", f"{source.train:,}"),
         *([(f"Validation {many}", f"{source.validation:,}")] if source.validation is not None else []),
         (f"Test {many}", f"{source.test:,}"),
+        *(
+            [("Cut into windows", "{:,} of training, {:,} of test".format(*source.windows))]
+            if source.windows
+            else []
+        ),
         ("Classes", f"{len(source.classes):,}"),
         ("Input", f"{size}, {channels} {'channel' if channels == 1 else 'channels'}"),
     ]

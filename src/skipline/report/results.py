@@ -8,11 +8,12 @@ from typing import Literal
 
 from skipline.data.kinds import Kind
 from skipline.report.charts import HEAT_LIMIT, confusion
-from skipline.report.markup import Markup, tag
+from skipline.report.markup import Markup, joined, tag
 from skipline.report.numbers import exact, number, percent
 from skipline.report.page import Cell, chart, details, paragraphs, section, table
 from skipline.report.pictures import picture
 from skipline.report.record import ClassScore, Evaluation, Measurement, Mistake
+from skipline.report.sounds import drawing, player
 
 SHOWN_CLASSES = 12  # further ones are folded away
 MOST_CLASSES = 1000
@@ -180,10 +181,16 @@ def mistakes_section(folder: Path, mistakes: Sequence[Mistake], kind: Kind) -> M
         spent += len(figure)
         shown.append(figure)
     left_out = len(mistakes) - len(shown)
+    ranges = {mistake.spectrogram.top_db for mistake in mistakes if mistake.spectrogram is not None}
     texts = [
         f"Test {kind.many} that the network got wrong while most sure of itself, the surest first, with the "
         f"probability that it gave to its answer and to the true class. Such {kind.many} often show a wrong "
         "label, two classes at once, or a look that training lacked."
+        if not ranges
+        else "Test sounds that the network got wrong while most sure of itself, the surest first, with the "
+        "probability that it gave, over all windows of the file, to its answer and to the true class. Shown and to be "
+        "heard is the window that misled it most. In the pictures white is the loudest moment of the file, black lies "
+        f"{max(ranges):g} dB or more below it, and the grey between them is linear in dB."
     ]
     texts += (
         [f"To keep this page small, {left_out:,} more are left in the run's folder mistakes/."]
@@ -191,7 +198,10 @@ def mistakes_section(folder: Path, mistakes: Sequence[Mistake], kind: Kind) -> M
         else []
     )
     return section(
-        "Its surest mistakes", paragraphs(texts), tag("div", *shown, class_="gallery"), name="mistakes"
+        "Its surest mistakes",
+        paragraphs(texts),
+        tag("div", *shown, class_="gallery sounds" if ranges else "gallery"),
+        name="mistakes",
     )
 
 
@@ -200,6 +210,10 @@ def _mistake(folder: Path, mistake: Mistake) -> Markup:
     text = f"{mistake.true}, taken for {mistake.predicted}"
     if found is None:
         image = tag("p", f"The picture {mistake.image} is missing.", class_="quiet")
+    elif mistake.spectrogram is not None:
+        image = drawing(found, mistake.spectrogram, f"Spectrogram: {text}")
+        if mistake.sound is not None:
+            image = joined([image, player(folder, mistake.sound, text) or Markup()])
     else:
         image = tag(
             "img",

@@ -12,7 +12,7 @@ from skipline.report.numbers import duration, exact, interval, percent
 from skipline.report.page import Cell, definitions, document, write_page
 from skipline.report.provenance import machine_section, recipe_section, reproduce_section, source_section
 from skipline.report.reading import read_run
-from skipline.report.record import RunRecord
+from skipline.report.record import RunRecord, Source
 from skipline.report.results import results_sections
 
 
@@ -80,9 +80,14 @@ def _course(run: RunRecord) -> str:
     validation = f", {source.validation:,} for validation" if source.validation is not None else ""
     return (
         f"{start.params:,} parameters, trained with the recipe {start.recipe} for {epochs}{early} on "
-        f"{source.items.counted(source.train)} of {len(source.classes):,} classes; {source.test:,} held out for the "
+        f"{_learned_from(source)} of {len(source.classes):,} classes; {source.test:,} held out for the "
         f"test{validation}."
     )
+
+
+def _learned_from(source: Source) -> str:
+    found = source.items.counted(source.train)
+    return found if source.windows is None else f"{source.windows[0]:,} windows of {found}"
 
 
 def _warning(run: RunRecord) -> Markup:

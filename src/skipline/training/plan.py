@@ -113,7 +113,7 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
         Catalogue name and recipe.
     """
     if dataset.audio is not None:
-        return "resnet20", named_recipe("sounds")
+        return "quick-resnet8", named_recipe("sounds")
     side = max(dataset.train.shape[1:])
     if dataset.train.values:
         large = "resnet20" if side <= SMALL_SIDE else "resnet18"

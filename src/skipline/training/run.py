@@ -12,6 +12,7 @@ from torch import nn
 
 from skipline import models
 from skipline.data import Batches, Dataset, Progress, open_source, silent
+from skipline.data.kinds import SOUNDS
 from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.machine import device
@@ -302,6 +303,7 @@ class _Session(Session[Figures]):
                 "train": data.train.sources,
                 "test": data.test.sources,
                 "validation": None if data.validation is None else data.validation.sources,
+                "windows": [len(data.train), len(data.test)] if data.kind is SOUNDS else None,
                 "classes": list(data.classes),
                 "input": list(self.preprocessing.input),
                 "problems": len(data.problems),

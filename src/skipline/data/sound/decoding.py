@@ -125,8 +125,20 @@ def _blocks(file: Any, name: str) -> Iterator[Floats]:
 
 def _mono(block: Floats) -> Floats:
     """(L, channels) to (L,); what is no number, as a broken float WAV may hold, is silence."""
-    samples: Floats = block.mean(axis=1, dtype=np.float32)
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    finite = np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    samples: Floats = finite.mean(axis=1, dtype=np.float32)
+    return samples
+
+
+class _Content(io.BytesIO):
+    """Bytes as a file in which a broken header may ask for any place: an error would reach nobody but the terminal."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go there, or stay where that place cannot be."""
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 @contextmanager
@@ -144,7 +156,7 @@ def _opened(content: Path | bytes, name: str) -> Iterator[Any]:
             head, size = content[:16], len(content)
         if size == 0:
             raise CorruptSoundError(f"{name}: the file is empty")
-        file = library.SoundFile(os.fspath(content) if isinstance(content, Path) else io.BytesIO(content))
+        file = library.SoundFile(os.fspath(content) if isinstance(content, Path) else _Content(content))
     except OSError as error:
         raise CorruptSoundError(f"{name}: {_reason(error)}") from error
     except (RuntimeError, TypeError, ValueError) as error:  # soundfile's own are RuntimeErrors
