@@ -96,6 +96,7 @@ def test_a_run_on_series_leaves_all_that_a_run_leaves(series: Path, tmp_path: Pa
     assert events[0]["source"]["input"] == [1, 24]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "24 values, 1 channel" in page
+    assert "the source holds series of values: an image on this page is one series" in page
 
 
 def test_a_run_on_arrays_that_are_not_square(arrays: Path, tmp_path: Path) -> None:

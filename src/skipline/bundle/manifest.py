@@ -84,7 +84,11 @@ class _Array(_Values):
     width: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
 
 
-KINDS = ("image", "series", "array")  # pydantic puts the kind into the path of a mistake, where no file has it
+KINDS = (
+    "image",
+    "series",
+    "array",
+)  # pydantic puts the kind into the path of a mistake, where no file has it
 
 
 def _kind(values: Any) -> str:

@@ -32,7 +32,7 @@ from skipline.training.recipe import Recipe
 from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
-from skipline.training.value_input import prepared_input
+from skipline.training.value_input import prepared_input, words_for
 from skipline.training.whitening import whiten
 
 
@@ -382,7 +382,11 @@ class _Session:
                 "classes": list(data.classes),
                 "input": list(self.preprocessing.input),
                 "problems": len(data.problems),
-                "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
+                "notes": [
+                    *words_for(data.train),
+                    *data.notes,
+                    *(f"left out {p.file}: {p.reason}" for p in data.problems),
+                ],
             },
             "machine": describe_machine(),
             "precision": str(self.execution),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skipline import models
-from skipline.data import Dataset
+from skipline.data import Dataset, ImageSet
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.data.values.augmentation import objections
 from skipline.data.values.statistics import value_statistics
@@ -41,6 +41,14 @@ def prepared_input(recipe: Recipe, model: str, dataset: Dataset) -> AnyPreproces
         raise RecipeError(found, f"recipe {recipe.name}")
     mean, std = _statistics(recipe.input, dataset)
     return ValuePreprocessing(channels, height, width, train.series, mean, std)
+
+
+def words_for(images: ImageSet) -> list[str]:
+    """What a reader of a report on values must know."""
+    if not images.values:
+        return []
+    many, one = ("series", "series") if images.series else ("arrays", "array")
+    return [f"the source holds {many} of values: an image on this page is one {one}"]
 
 
 def sibling(model: str) -> str:

@@ -42,6 +42,22 @@ def holds_values(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
+def refuse_folder_of_values(path: Path, source: str) -> None:
+    """A folder that holds files of values and nothing else is no source: which one is meant?
+
+    Raises:
+        SourceError: it is such a folder.
+    """
+    files = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    if files and all(holds_values(file) and file.is_file() for file in files):
+        likely = next(
+            (file for file in files if re.search(r"(?i)(^|_)(x|train)(_|\.|$)", file.name)), files[0]
+        )
+        raise SourceError(
+            f"'{source}' is a folder of values: give the file itself, such as '{Path(source) / likely.name}'"
+        )
+
+
 def read_labelled(path: Path, source: str) -> Parts:
     """Everything that a file, and what lies beside it, holds to train on.
 
