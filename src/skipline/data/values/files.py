@@ -76,7 +76,7 @@ def read_labelled(path: Path, source: str) -> Parts:
     test = _beside(path, "train", "test")
     if test is None:
         return {"all": read_delimited(path, source)}
-    return {"train": read_delimited(path, source), "test": read_delimited(test, str(test))}
+    return {"train": read_delimited(path, source), "test": read_delimited(test, test.name)}
 
 
 def read_unlabelled(path: Path, source: str, length: int) -> Rows:
@@ -153,7 +153,7 @@ def _from_npy(path: Path, source: str) -> Parts:
     test = _beside(path, "train", "test")
     if test is None:
         return {"all": _rows_of(path, source)}
-    return {"train": _rows_of(path, source), "test": _rows_of(test, str(test))}
+    return {"train": _rows_of(path, source), "test": _rows_of(test, test.name)}
 
 
 def _rows_of(path: Path, source: str) -> Rows:
@@ -162,7 +162,7 @@ def _rows_of(path: Path, source: str) -> Rows:
     if labels is None:
         names = _listed(tuple(place.name for place in places), " or ")
         raise SourceError(f"'{source}' has no labels beside it: expected them in {names}")
-    return Rows(f"'{source}'", read_npy(path, source), read_npy(labels, str(labels)))
+    return Rows(f"'{source}'", read_npy(path, source), read_npy(labels, labels.name))
 
 
 def _label_files(path: Path) -> Iterator[Path]:
