@@ -16,6 +16,7 @@ from skipline.bundle import load_bundle
 from skipline.data import open_source
 from skipline.data.values import ValuePreprocessing
 from skipline.errors import InputError, RecipeError
+from skipline.models import create
 from skipline.report import write_report
 from skipline.training import (
     Observer,
@@ -27,8 +28,11 @@ from skipline.training import (
     resume_run,
     start_run,
 )
+from skipline.training.autotune import choose_execution
 from skipline.training.checkpoint import load_checkpoint
+from skipline.training.losses import step_loss
 from skipline.training.plan import resolve_preprocessing
+from skipline.training.precision import Execution
 
 RNG = np.random.default_rng(0)
 QUICK = ["precision=fp32", "epochs=2", "batch_size=16", "least_steps=none"]
@@ -96,6 +100,9 @@ def test_a_run_on_series_leaves_all_that_a_run_leaves(series: Path, tmp_path: Pa
     assert events[0]["source"]["input"] == [1, 24]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "24 values, 1 channel" in page
+    assert "Training series" in page
+    assert "Training images" not in page
+    assert "top-1 accuracy on the test series" in page
 
 
 def test_a_run_on_arrays_that_are_not_square(arrays: Path, tmp_path: Path) -> None:
@@ -111,6 +118,29 @@ def test_a_run_on_arrays_that_are_not_square(arrays: Path, tmp_path: Path) -> No
     with Image.open(tmp_path / "run" / evaluation["mistakes"][0]["image"]) as picture:
         assert picture.size == (6, 8)
     write_report(tmp_path / "run")
+
+
+def test_series_have_one_layout_in_memory() -> None:
+    series = torch.randn(3, 4, 10).mT.contiguous().mT  # (N, C, L) with the strides of (N, L, C)
+    laid = Execution(channels_last=True).lay_out(series)
+    assert laid.is_contiguous()
+    assert torch.equal(laid, series)
+    network = create("resnet20-1d", channels=4, classes=2)
+    targets = torch.zeros(3, dtype=torch.int64)
+    options: dict[str, Any] = {"precision": "fp32", "threads": (1,), "steps": 1}
+    assert (
+        str(choose_execution(network, series, targets, step_loss(0.0), **options))
+        == "fp32, channels-first, 1 thread"
+    )
+
+
+def test_an_autotuner_with_time_measures_series_as_well() -> None:
+    series, targets = torch.randn(16, 1, 24), torch.arange(16) % 2
+    network = create("resnet20-1d", channels=1, classes=2, seed=0)
+    options: dict[str, Any] = {"precision": "auto", "threads": (1,), "steps": 50_000}
+    chosen = choose_execution(network, series, targets, step_loss(0.0), **options, minutes=1.0)
+    assert chosen.speedup is not None
+    assert not chosen.channels_last
 
 
 class CrashError(Exception):

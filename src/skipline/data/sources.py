@@ -22,7 +22,7 @@ from skipline.data.progress import Progress, silent
 from skipline.data.sound import Audio, open_sounds
 from skipline.data.store import GIVEN
 from skipline.data.values.files import SUFFIXES as VALUES
-from skipline.data.values.files import holds_values
+from skipline.data.values.files import holds_values, refuse_folder_of_values
 from skipline.data.values.source import open_values
 from skipline.errors import InputError, SourceError
 
@@ -151,6 +151,7 @@ def container_of(path: Path, source: str) -> Container:
     """
     name = path.name.lower()
     if path.is_dir():
+        refuse_folder_of_values(path, source)
         folder = Folder(path, source)
         return Table(path, source) if folder.holds_only(SUFFIX) else folder
     opener: Callable[[Path, str], Container] | None = None

@@ -299,6 +299,14 @@ def test_every_class_is_held_out_in_its_share(tmp_path: Path):
     assert dataset.test.class_counts().tolist() == [16, 4]
 
 
+def test_a_folder_of_values_is_asked_which_one(tmp_path: Path):
+    folder = tmp_path / "ucr"
+    folder.mkdir()
+    for name in ("Two_TEST.tsv", "Two_TRAIN.tsv"):
+        (folder / name).write_text("1\t2\t3\n")
+    assert refusal(folder) == "'ucr' is a folder of values: give the file itself, such as 'ucr/Two_TRAIN.tsv'"
+
+
 def test_a_name_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     npz(tmp_path, X=X, y=Y)
     monkeypatch.chdir(tmp_path)

@@ -42,6 +42,22 @@ def holds_values(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
+def refuse_folder_of_values(path: Path, source: str) -> None:
+    """A folder that holds files of values and nothing else is no source: which one is meant?
+
+    Raises:
+        SourceError: it is such a folder.
+    """
+    files = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    if files and all(holds_values(file) and file.is_file() for file in files):
+        likely = next(
+            (file for file in files if re.search(r"(?i)(^|_)(x|train)(_|\.|$)", file.name)), files[0]
+        )
+        raise SourceError(
+            f"'{source}' is a folder of values: give the file itself, such as '{Path(source) / likely.name}'"
+        )
+
+
 def read_labelled(path: Path, source: str) -> Parts:
     """Everything that a file, and what lies beside it, holds to train on.
 
@@ -60,7 +76,7 @@ def read_labelled(path: Path, source: str) -> Parts:
     test = _beside(path, "train", "test")
     if test is None:
         return {"all": read_delimited(path, source)}
-    return {"train": read_delimited(path, source), "test": read_delimited(test, str(test))}
+    return {"train": read_delimited(path, source), "test": read_delimited(test, test.name)}
 
 
 def read_unlabelled(path: Path, source: str, length: int) -> Rows:
@@ -137,7 +153,7 @@ def _from_npy(path: Path, source: str) -> Parts:
     test = _beside(path, "train", "test")
     if test is None:
         return {"all": _rows_of(path, source)}
-    return {"train": _rows_of(path, source), "test": _rows_of(test, str(test))}
+    return {"train": _rows_of(path, source), "test": _rows_of(test, test.name)}
 
 
 def _rows_of(path: Path, source: str) -> Rows:
@@ -146,7 +162,7 @@ def _rows_of(path: Path, source: str) -> Rows:
     if labels is None:
         names = _listed(tuple(place.name for place in places), " or ")
         raise SourceError(f"'{source}' has no labels beside it: expected them in {names}")
-    return Rows(f"'{source}'", read_npy(path, source), read_npy(labels, str(labels)))
+    return Rows(f"'{source}'", read_npy(path, source), read_npy(labels, labels.name))
 
 
 def _label_files(path: Path) -> Iterator[Path]:
