@@ -83,7 +83,9 @@ def luma(image: Pixels) -> npt.NDArray[np.float64]:
         raise ShapeMismatchError(f"luma is that of (H, W), (H, W, 1) or (H, W, 3), got {image.shape}")
     if image.shape[2] == 1:
         return image[:, :, 0].astype(np.float64)
-    values: npt.NDArray[np.float64] = 16.0 + image.astype(np.float64) @ (np.array(STUDIO) / 255.0)  # (H, W)
+    values = np.full(image.shape[:2], 16.0)
+    for channel, share in enumerate(STUDIO):  # one at a time: a photo in floats is eight times as large
+        values += np.multiply(image[:, :, channel], share / 255.0, dtype=np.float64)
     # Half away from zero, MATLAB's way; numpy's own goes to the even neighbour.
     return np.floor(values + 0.5) if image.dtype == np.uint8 else values
 
@@ -107,5 +109,5 @@ def psnr(first: Pixels, second: Pixels, *, peak: float = PEAK) -> float:
     """
     assert first.shape == second.shape, (first.shape, second.shape)
     difference = first.astype(np.float64) - second.astype(np.float64)
-    error = float(np.mean(np.square(difference)))
+    error = float(np.vdot(difference, difference)) / difference.size
     return float("inf") if error == 0 else float(10 * np.log10(peak**2 / error))
