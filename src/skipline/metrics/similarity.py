@@ -67,7 +67,7 @@ def structural_similarity(
     for top in range(0, height, BAND):  # ten maps of a photo at once would be gigabytes
         rows = slice(top, min(top + BAND, height) + 2 * MARGIN)
         total += float(_likeness(first[rows], second[rows], peak).sum())
-    return total / (height * width)
+    return float(total / (height * width))
 
 
 def _likeness(first: Reals, second: Reals, peak: float) -> npt.NDArray[np.float64]:
