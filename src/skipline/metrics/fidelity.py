@@ -73,7 +73,8 @@ def luma(image: Pixels) -> npt.NDArray[np.float64]:
         image: (H, W, 3) RGB, or grey of shape (H, W) or (H, W, 1), which is its own luma; uint8 or floats on 0-255.
 
     Returns:
-        (H, W) on the scale 0-255; of RGB 16 (black) to 235 (white), in whole numbers, halves up, where `image` is uint8.
+        (H, W) on the scale 0-255; of RGB 16 (black) to 235 (white). Where `image` is uint8, in whole numbers, halves
+        up.
 
     Raises:
         ShapeMismatchError: any other shape.
