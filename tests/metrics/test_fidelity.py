@@ -26,8 +26,19 @@ def test_luma_of_primaries_and_greys_is_that_of_rgb2ycbcr() -> None:
 
 def test_luma_of_bytes_is_whole_and_of_floats_is_not() -> None:
     image, _ = two_photos()
-    assert (luma(image) == np.floor(luma(image.astype(np.float64)) + 0.5)).all()
+    assert np.abs(luma(image) - luma(image.astype(np.float64))).max() <= 0.5
+    assert (luma(image) % 1 == 0).all()
     assert not (luma(image.astype(np.float64)) % 1 == 0).all()
+
+
+def test_half_a_level_of_luma_goes_up() -> None:
+    # Every colour whose luma lies exactly between two levels: 65481 R + 128553 G + 24966 B = 127500 mod 255000.
+    r, g, b = np.meshgrid(*[np.arange(0, 256, 3)] * 3, indexing="ij")
+    total = 65_481 * r + 128_553 * g + 24_966 * b
+    halves = total % 255_000 == 127_500
+    colours = np.stack([r[halves], g[halves], b[halves]], axis=1).astype(np.uint8)[None]
+    assert halves.sum() > 1
+    assert (luma(colours)[0] == 16 + total[halves] // 255_000 + 1).all()
 
 
 def test_grey_is_its_own_luma() -> None:

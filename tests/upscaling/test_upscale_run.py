@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from skipline.errors import InputError
-from skipline.training import Observer, Plan, Recipe, StepRecord
+from skipline.training import Observer, Plan, Recipe, StepRecord, resume_run
 from skipline.training.recipe import Optimizer, Schedule, Upscaling
 from skipline.upscaling import load_upscaler, resume_upscaling, start_upscaling, write_upscaling_report
 from skipline.upscaling.recipes import checked, upscaling_recipe
@@ -107,6 +107,16 @@ def test_a_folder_with_a_run_is_not_overwritten_unasked(folder: Path, tmp_path: 
     start_upscaling(plan(folder), tmp_path / "run", overwrite=True)
     with pytest.raises(InputError, match="no run to resume"):
         resume_upscaling(tmp_path / "nothing")
+
+
+def test_runs_of_classifiers_and_of_upscalers_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    start_upscaling(plan(folder), tmp_path / "up", observers=[Stop(2)])
+    with pytest.raises(InputError, match="learns to enlarge images: skipline upscale train --resume"):
+        resume_run(tmp_path / "up")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "recipe.toml").write_text(Plan("digits", "resnet20", Recipe()).to_toml())
+    with pytest.raises(InputError, match="is the run of a classifier: skipline train --resume"):
+        resume_upscaling(tmp_path / "class")
 
 
 def test_recipes_of_classifiers_are_refused_by_what_has_no_meaning() -> None:

@@ -19,7 +19,8 @@ from skipline.metrics.similarity import WINDOW, structural_similarity
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.floating[Any]]
 
 PEAK = 255.0
-STUDIO = (65.481, 128.553, 24.966)  # of R, G and B on 0-1, to which 16 is added
+STUDIO = (65_481, 128_553, 24_966)  # of R, G and B on 0-1, in thousandths; to the sum 16 is added
+UNIT = 255_000  # of 0-255, likewise
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def luma(image: Pixels) -> npt.NDArray[np.float64]:
         image: (H, W, 3) RGB, or grey of shape (H, W) or (H, W, 1), which is its own luma; uint8 or floats on 0-255.
 
     Returns:
-        (H, W) on the scale 0-255; of RGB 16 (black) to 235 (white), in whole numbers where `image` is uint8.
+        (H, W) on the scale 0-255; of RGB 16 (black) to 235 (white). Where `image` is uint8, in whole numbers, halves
+        up.
 
     Raises:
         ShapeMismatchError: any other shape.
@@ -83,9 +85,17 @@ def luma(image: Pixels) -> npt.NDArray[np.float64]:
         raise ShapeMismatchError(f"luma is that of (H, W), (H, W, 1) or (H, W, 3), got {image.shape}")
     if image.shape[2] == 1:
         return image[:, :, 0].astype(np.float64)
-    values: npt.NDArray[np.float64] = 16.0 + image.astype(np.float64) @ (np.array(STUDIO) / 255.0)  # (H, W)
-    # Half away from zero, MATLAB's way; numpy's own goes to the even neighbour.
-    return np.floor(values + 0.5) if image.dtype == np.uint8 else values
+    # Channel by channel, because a photo in floats is eight times as large.
+    if image.dtype == np.uint8:
+        # In whole numbers, so that halves go up for certain, MATLAB's way: in floats their rounding is a lottery.
+        whole = np.full(image.shape[:2], 16 * UNIT + UNIT // 2, dtype=np.int32)
+        for channel, share in enumerate(STUDIO):
+            whole += np.multiply(image[:, :, channel], share, dtype=np.int32)
+        return (whole // UNIT).astype(np.float64)
+    values = np.full(image.shape[:2], 16.0)
+    for channel, share in enumerate(STUDIO):
+        values += np.multiply(image[:, :, channel], share / UNIT, dtype=np.float64)
+    return values
 
 
 def shave(image: npt.NDArray[Any], border: int) -> npt.NDArray[Any]:
@@ -107,5 +117,5 @@ def psnr(first: Pixels, second: Pixels, *, peak: float = PEAK) -> float:
     """
     assert first.shape == second.shape, (first.shape, second.shape)
     difference = first.astype(np.float64) - second.astype(np.float64)
-    error = float(np.mean(np.square(difference)))
+    error = float(np.vdot(difference, difference)) / difference.size
     return float("inf") if error == 0 else float(10 * np.log10(peak**2 / error))

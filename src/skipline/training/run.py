@@ -144,6 +144,8 @@ def resume_run(
             f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
         )
     plan = Plan.read(folder / "recipe.toml")
+    if plan.recipe.upscaling is not None:
+        raise InputError(f"'{folder}' learns to enlarge images: skipline upscale train --resume {folder}")
     finished = read_evaluation(folder)
     if finished is not None:
         figures, end = finished

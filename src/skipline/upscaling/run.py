@@ -131,6 +131,8 @@ def resume_upscaling(
             f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
         )
     plan = Plan.read(folder / "recipe.toml")
+    if plan.recipe.upscaling is None:
+        raise InputError(f"'{folder}' is the run of a classifier: skipline train --resume {folder}")
     if (finished := read_figures(folder)) is not None:
         return UpscaleRun(folder, folder / "bundle", **finished)
     session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
