@@ -57,6 +57,12 @@ def test_settings_of_the_spectrogram_are_keys_of_the_recipe() -> None:
     assert changed(recipe, ["audio.f_max=none"]).audio == Audio(mels=32)
 
 
+def test_early_epochs_see_smaller_spectrograms_never_larger_ones() -> None:
+    recipe = named_recipe("sounds")
+    assert [recipe.side(epoch, 20) for epoch in (0, 9, 10, 19)] == [40, 40, None, None]
+    assert changed(recipe, ["audio.mels=32"]).side(0, 20) is None
+
+
 MISTAKES = {
     "audio.mells=3": "unknown key 'audio.mells' (did you mean 'audio.mels'?)",
     "audio.mels=2": "audio.mels: input should be greater than or equal to 8, got 2",

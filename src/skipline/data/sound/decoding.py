@@ -21,7 +21,7 @@ from skipline.errors import CorruptSoundError, MissingExtraError
 
 # A file's content decides its format; of those that libsndfile reads, the common ones.
 FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
-BLOCK = 2**18  # numbers read at a time, of all channels together
+BLOCK = 2**18  # numbers worked on at a time, of all channels together
 MOST_VALUES = 2**25  # of a spectrogram, 128 MiB while it is made: 2 h 19 min with the default settings
 LONG_VALUES = 2**21  # from here on sounds are decoded one at a time, whatever the number of threads
 RATES = (1_000, 768_000)  # samples a second that a file may have
@@ -99,7 +99,7 @@ def sound_samples(content: Path | bytes, *, name: str, rate: int, start: float, 
 def _resampled(file: Any, name: str, rate: int) -> Iterator[Floats]:
     resampler = Resampler(file.samplerate, rate)
     read = 0
-    for block in _blocks(file, name):
+    for block in _blocks(file, name, rate):
         read += len(block)
         yield resampler.feed(block)
     if read == 0:
@@ -111,8 +111,10 @@ def _resampled(file: Any, name: str, rate: int) -> Iterator[Floats]:
     yield resampler.finish()
 
 
-def _blocks(file: Any, name: str) -> Iterator[Floats]:
-    size = max(1, BLOCK // file.channels)
+def _blocks(file: Any, name: str, rate: int) -> Iterator[Floats]:
+    size = max(
+        1, int(BLOCK / file.channels * min(1.0, file.samplerate / rate))
+    )  # before and after resampling
     while True:
         try:
             block = file.read(size, dtype="float32", always_2d=True)  # (L, channels)
