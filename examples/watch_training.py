@@ -25,7 +25,7 @@ class WeightNorm(skipline.Observer):
     def on_epoch(self, record: EpochRecord) -> None:
         norms = torch.stack([parameter.norm() for parameter in self.network.parameters()])
         self.norms.append(float(norms.norm()))
-        print(f"epoch {record.epoch}: |weights| = {self.norms[-1]:.2f}, train {record.train.top1:.1%}")
+        print(f"epoch {record.epoch}: |weights| = {self.norms[-1]:.2f}, train {record.train.score:.1%}")
 
 
 def main(folder: Path, epochs: int = 4) -> list[float]:

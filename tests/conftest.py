@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,3 +129,19 @@ def opened(browser: Any) -> Callable[..., Any]:
         context.close()
 
     return open_report
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones of three classes, eight files each, of 0.1 to 2.5 seconds at 8 kHz."""
+    soundfile = pytest.importorskip("soundfile", reason="the extra audio is not installed")
+    folder = tmp_path_factory.mktemp("sound") / "tones"
+    generator = np.random.default_rng(0)
+    for name, frequency in (("high", 2_000), ("low", 300), ("mid", 900)):
+        (folder / name).mkdir(parents=True)
+        for number, seconds in enumerate((0.1, 0.3, 0.5, 0.7, 1.0, 1.2, 2.0, 2.5)):
+            time = np.arange(round(seconds * 8_000)) / 8_000
+            tone = 0.3 * np.sin(2 * np.pi * (frequency + generator.uniform(-50, 50)) * time)
+            noise = 0.05 * generator.standard_normal(len(time))
+            soundfile.write(folder / name / f"{number}.wav", tone + noise, 8_000)
+    return folder

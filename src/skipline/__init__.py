@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skipline.api import Trained, diagnose, explain, resume, train
     from skipline.api.classifier import SkiplineClassifier
+    from skipline.api.upscaling import train_upscaler
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
     from skipline.data import open_source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from skipline.models.cost import cost
     from skipline.studies.run import run_study as study
     from skipline.training import Observer, Recipe, named_recipe
+    from skipline.upscaling import load_upscaler
 
 __version__ = "0.1.0"
 
@@ -40,11 +42,13 @@ __all__ = [
     "evaluate",
     "explain",
     "load",
+    "load_upscaler",
     "named_recipe",
     "open_source",
     "resume",
     "study",
     "train",
+    "train_upscaler",
 ]
 
 _HOMES = {
@@ -65,7 +69,9 @@ _HOMES = {
     "named_recipe": "skipline.training",
     "resume": "skipline.api",
     "study": "skipline.studies.run:run_study",
+    "load_upscaler": "skipline.upscaling",
     "train": "skipline.api",
+    "train_upscaler": "skipline.api.upscaling",
 }
 
 

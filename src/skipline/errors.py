@@ -11,6 +11,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
 `- RunError                   a failure at run time; exit status 1
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
    |  `- ImageTooLargeError   an image with more pixels than are decoded; nothing was decoded
+   |- CorruptSoundError       a sound file that cannot be decoded, with the file's name
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- HubError                the Hugging Face Hub cannot be reached, or refuses; nothing was half done
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
@@ -112,6 +113,10 @@ class CorruptImageError(RunError):
 
 class ImageTooLargeError(CorruptImageError):
     """An image whose header claims more pixels than are decoded; the message begins with the file's name."""
+
+
+class CorruptSoundError(RunError):
+    """A sound that cannot be decoded, or is too long; the message begins with the file's name."""
 
 
 class DownloadError(RunError):

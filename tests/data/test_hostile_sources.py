@@ -25,6 +25,7 @@ from skipline.data import decode_image, open_source
 from skipline.data.archive import Archive
 from skipline.data.folder import MOST_VISITS, Folder
 from skipline.data.listing import Listing
+from skipline.data.parquet import Table
 from skipline.errors import CorruptImageError, SourceError
 
 
@@ -357,3 +358,15 @@ def test_class_names_that_are_none_are_refused(names: Any, tmp_path: Path, pictu
     features = json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": names}}}})
     with pytest.raises(SourceError, match="are no list of texts"):
         open_source(table(tmp_path / "x.parquet", images, [0, 1] * 4, features))
+
+
+def test_more_labels_than_images_are_told_and_nothing_is_kept(
+    tmp_path: Path, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damaged pages can leave the columns of a table of different lengths."""
+    file = table(tmp_path / "t.parquet", [png(picture(k)) for k in range(4)], [0, 1, 0, 1])
+    whole = Table._labels
+    monkeypatch.setattr(Table, "_labels", lambda self, *given: [*whole(self, *given), 0, 1])
+    for _ in range(2):
+        with pytest.raises(SourceError, match="it has labels for 6 rows, but images for 4"):
+            open_source(file)

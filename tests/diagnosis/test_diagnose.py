@@ -181,6 +181,7 @@ def watched(
         steps=1000,
         steps_per_epoch=44,
         batches=patient.batches(0),
+        score="top1",
         note=lambda kind, **values: noted.append((kind, values)),
     )
     return Watch(told.append, known), start

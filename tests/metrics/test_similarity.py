@@ -40,6 +40,26 @@ def test_structure_of_equal_maps_of_constants_and_of_opposites() -> None:
     assert structural_similarity(map_, 1 - map_) < -0.5
 
 
+@pytest.mark.parametrize("whole_windows", [False, True])
+def test_tall_images_are_compared_in_bands_without_seams(whole_windows: bool) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(2)
+    first, second = rng.random((700, 13)), rng.random((700, 13))  # three bands
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        return gaussian_filter(values, 1.5, truncate=3.5, mode="reflect")
+
+    x, y = smooth(first), smooth(second)
+    numerator = (2 * x * y + 1e-4) * (2 * (smooth(first * second) - x * y) + 9e-4)
+    variances = smooth(first**2) - x**2 + smooth(second**2) - y**2
+    at_once = numerator / ((x**2 + y**2 + 1e-4) * (variances + 9e-4))
+    expected = at_once[5:-5, 5:-5].mean() if whole_windows else at_once.mean()
+    assert structural_similarity(first, second, whole_windows=whole_windows) == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
 def test_structure_is_the_papers_formula_written_as_a_loop() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.random((13, 14)), rng.random((13, 14))

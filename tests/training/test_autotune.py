@@ -216,7 +216,7 @@ def test_a_run_saves_how_it_computes_and_its_resume_measures_nothing(
     digits: Dataset, plan: Callable[..., Plan], run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = Execution(channels_last=False, threads=1)
-    monkeypatch.setattr("skipline.training.run.choose_execution", lambda *args, **named: way)
+    monkeypatch.setattr("skipline.training.session.choose_execution", lambda *args, **named: way)
     start_run(plan(), run_folder, digits)
     saved = SavedPlan.read(run_folder / "recipe.toml")
     assert saved.execution == {"channels_last": False, "compiled": False}
@@ -230,7 +230,7 @@ def test_the_loop_in_pieces_learns_what_it_learns_in_one(
     """A network without batch statistics; the last piece is smaller than the others."""
     losses = []
     for name, way in (("whole", Execution()), ("pieces", Execution(micro_batch=24))):
-        monkeypatch.setattr("skipline.training.run.choose_execution", lambda *args, way=way, **named: way)
+        monkeypatch.setattr("skipline.training.session.choose_execution", lambda *args, way=way, **named: way)
         start_run(
             plan("epochs=1", model="lecture-vgg"),
             tmp_path / name,

@@ -12,7 +12,7 @@ import torch
 from skipline.data import Augmentation, Batches, Dataset, Preprocessing
 from skipline.errors import InputError, RecipeError
 from skipline.models import create
-from skipline.training import Measurement, Plan, Recipe, read_recipe
+from skipline.training import Plan, Recipe, Scored, read_recipe
 from skipline.training.checkpoint import load_checkpoint, save_checkpoint
 from skipline.training.loop import Loop
 from skipline.training.precision import Execution
@@ -31,7 +31,7 @@ def loop(digits: Dataset, tmp_path: Path) -> Callable[[], Loop]:
             Recipe(epochs=1),
             Execution(),
             tmp_path / "last.ckpt",
-            lambda network: Measurement(0.5, 1.0),
+            lambda network: Scored(0.5, 1.0),
             [],
             lambda *_, **__: None,
         )

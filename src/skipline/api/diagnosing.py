@@ -12,7 +12,7 @@ from skipline.diagnosis.findings import Diagnosis
 from skipline.errors import InputError
 from skipline.storage import write_atomically
 from skipline.training import Recipe
-from skipline.training.run import Say, quiet
+from skipline.training.session import Say, quiet
 
 
 def diagnose(

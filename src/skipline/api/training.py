@@ -12,8 +12,9 @@ import torch
 
 from skipline import models
 from skipline.api.folders import free_run_folder
-from skipline.data import Dataset, Progress, silent
-from skipline.errors import DownloadError
+from skipline.data import Audio, Dataset, Progress, silent
+from skipline.data.sound import seconds_of
+from skipline.errors import DownloadError, InputError, UnknownNameError
 from skipline.report import write_report
 from skipline.training import (
     NAMED,
@@ -32,8 +33,10 @@ from skipline.training import (
     wanted_side,
 )
 from skipline.training.pretrained import Pretrained, find_weights, with_size
-from skipline.training.run import Say, quiet
 from skipline.training.run_html import run_html
+from skipline.training.session import Say, quiet
+
+MODALITIES = ("image", "audio")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def train(
     settings: Sequence[str] = (),
     shortcut: str | None = None,
     weights: str | None = None,
+    modality: str | None = None,
     twin: bool = False,
     threads: int | None = None,
     data_root: str | Path | None = None,
@@ -107,6 +111,7 @@ def train(
         settings: `key=value` texts that change single keys of the recipe.
         shortcut: "A", "B", "C" or "none" instead of the model's own.
         weights: trained weights to start from, as `Finetune.weights`.
+        modality: "image" or "audio"; None for what the recipe is for, which are images where it has no table [audio].
         twin: train the plain twin as well.
         threads: of PyTorch; None takes one a core.
         data_root: where downloads are looked for and put.
@@ -125,7 +130,7 @@ def train(
         InputError: any mistake in the arguments, before anything is written.
     """
     changes = [*settings, *_weights_setting(weights)]
-    given = given_recipe(recipe, changes, epochs)
+    given = with_modality(given_recipe(recipe, changes, epochs), modality, changes, epochs)
     draft = given or changed(
         Recipe(), changes, epochs=epochs
     )  # mistakes are told now, whatever the choice will be
@@ -151,7 +156,7 @@ def train(
         given = given or given_recipe(default_recipe, changes, epochs)
         assert given is not None
         plan = replace(plan, model=chosen or default_model, recipe=_sized(given, begin))
-        if wanted_side(plan) not in (None, dataset.train.images.shape[1]):
+        if plan.recipe.audio is None and wanted_side(plan) not in (None, dataset.train.images.shape[1]):
             dataset = open_plan_source(plan, progress)
     folder = Path(out) if out is not None else free_run_folder(source)
     if twin:
@@ -261,6 +266,34 @@ def given_recipe(
     return changed(base, settings, epochs=epochs)
 
 
+def with_modality(
+    given: Recipe | None, modality: str | None, settings: Sequence[str], epochs: int | None
+) -> Recipe | None:
+    """A recipe for images or sounds, as asked for.
+
+    Args:
+        given: the recipe, or None where it is to be chosen.
+        modality: "image", "audio" or None.
+        settings: `key=value` texts; one of the table [audio] asks for sounds as well.
+        epochs: instead of the recipe's.
+
+    Raises:
+        UnknownNameError: no such modality.
+        InputError: images were asked for with a recipe for sounds.
+    """
+    if modality not in (None, *MODALITIES):
+        raise UnknownNameError("modality", str(modality), MODALITIES)
+    if given is None and (modality == "audio" or any(text.startswith("audio.") for text in settings)):
+        given = given_recipe("sounds", settings, epochs)
+    if modality == "image" and given is not None and given.audio is not None:
+        raise InputError(
+            "--modality image was asked for, but the recipe has a table [audio], which is for sounds: leave one out"
+        )
+    if modality == "audio" and given is not None and given.audio is None:
+        return changed(given.model_copy(update={"audio": Audio()}), [])  # checked as a whole again
+    return given
+
+
 def _weights_setting(weights: str | None) -> list[str]:
     # Weights bring a first layer of their own, whatever the recipe would do with a fresh one.
     if weights is None:
@@ -317,6 +350,12 @@ def _say_dataset(dataset: Dataset, say: Say) -> None:
     train = dataset.train
     items = "series" if train.series else "arrays" if train.values else "images"
     parts = [f"{total:,} {items}, {len(dataset.classes)} classes"]
+    if dataset.audio is not None:
+        sounds = sum(
+            part.sources for part in (dataset.train, dataset.test, dataset.validation) if part is not None
+        )
+        seen = seconds_of(dataset.audio, dataset.audio.mels)
+        parts = [f"{sounds:,} sounds, {len(dataset.classes)} classes, {total:,} windows of {seen:.3g} s"]
     if dataset.problems:
         files = "file" if len(dataset.problems) == 1 else "files"
         parts.append(f"{len(dataset.problems)} unreadable {files} left out (named in the run)")

@@ -2,7 +2,7 @@
 
 from skipline.bundle.bundle import Bundle
 from skipline.bundle.classes import match_classes
-from skipline.bundle.evaluation import ClassScore, Evaluation, evaluate, score
+from skipline.bundle.evaluation import ClassScore, Evaluation, by_file, evaluate, score
 from skipline.bundle.feature_files import WrittenFeatures, check_feature_file, write_features
 from skipline.bundle.features import FeatureBatch, Features, feature_batches
 from skipline.bundle.foreign import LoadedWeights, load_foreign
@@ -25,6 +25,7 @@ __all__ = [
     "LoadedWeights",
     "Prediction",
     "WrittenFeatures",
+    "by_file",
     "check_feature_file",
     "evaluate",
     "feature_batches",

@@ -12,9 +12,11 @@ from skipline.bundle.features import Features, feature_batches, gather
 from skipline.bundle.inputs import ImageInput
 from skipline.bundle.int8 import Int8, quantised_and_checked
 from skipline.bundle.prediction import Prediction, predict
-from skipline.data import ImageSet, Progress, silent
+from skipline.bundle.sounds import predict_sounds
+from skipline.data import ImageSet, Preprocessing, Progress, silent
 from skipline.data.values import AnyPreprocessing, images_only
 from skipline.engines import Engine
+from skipline.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,11 @@ class Bundle:
             told: called with the engine that was chosen.
             progress: told how many images are done.
 
+        A network that was trained on sounds takes sound files, folders of them or their content, of any length: the
+        answer is the mean of the logits of a file's windows.
+
         Returns:
-            One prediction an image, in order; folders are sorted by name. A file that is missing or cannot be
+            One prediction an image or sound, in order; folders are sorted by name. A file that is missing or cannot be
             decoded gives a prediction with an error, and the rest go on. Memory does not grow with the number
             of files.
 
@@ -73,18 +78,25 @@ class Bundle:
             SourceError: a folder without any image.
             InputError: an array that is not uint8 or has no image's shape, or an object of another type.
         """
-        return predict(
-            self.network,
-            self.classes,
-            self.preprocessing,
-            images,
-            top,
-            batch_size,
-            precision,
-            engine,
-            told,
-            progress,
-        )
+        pre, rest = self.preprocessing, (images, top, batch_size, precision, engine, told, progress)
+        if isinstance(pre, Preprocessing) and pre.audio is not None:
+            return predict_sounds(self.network, self.classes, pre, *rest)
+        return predict(self.network, self.classes, pre, *rest)
+
+    def expect_images(self, what: str) -> None:
+        """Say that something is there for images alone.
+
+        Args:
+            what: in the plural, such as "features".
+
+        Raises:
+            InputError: the network was trained on sounds.
+        """
+        if self.preprocessing.audio is not None:
+            raise InputError(
+                f"{what} are made from images, and this network was trained on sounds: `skipline predict` and "
+                "`skipline evaluate` take it"
+            )
 
     def quantised(
         self,
@@ -146,4 +158,5 @@ class Bundle:
             SourceError: a folder without any image.
             InputError: as for `predict`.
         """
+        self.expect_images("features")
         return gather(feature_batches(self.network, self.preprocessing, images, batch_size, progress))

@@ -9,9 +9,11 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skipline.data import Audio, Preprocessing
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 
 CARD = "README.md"
@@ -20,10 +22,34 @@ CLASSES_SHOWN = 200
 LARGEST_CARD = 2**20  # bytes
 HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 SPLITS = (
-    ("test", "test {items}"),
-    ("tta", "test {items}, with test-time augmentation"),
-    ("train", "training {items}, at most 5,000 of them"),
+    ("test", "test images"),
+    ("tta", "test images, with test-time augmentation"),
+    ("train", "training images, at most 5,000 of them"),
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a card speaks of what the network is given.
+
+    Attributes:
+        word: in the singular.
+        article: before it, at the beginning of a sentence.
+        task: as the Hub calls it; "" where it has no name for it.
+        example: name of a file.
+        recorder: that figures depend on.
+    """
+
+    word: str
+    article: str
+    task: str
+    example: str
+    recorder: str
+
+
+IMAGES = Kind("image", "An", "image-classification", "photo.jpg", "camera")
+SOUNDS = Kind("sound", "A", "audio-classification", "sound.wav", "microphone")
+ROWS = Kind("row", "A", "", "new.npy", "device")
 
 
 def model_card(
@@ -47,24 +73,26 @@ def model_card(
         license_lines: of the front matter, as `license_of` finds them in an earlier card; a licence is the user's
             to choose.
     """
+    kind = (
+        ROWS if isinstance(preprocessing, ValuePreprocessing) else SOUNDS if preprocessing.audio else IMAGES
+    )
+    article = f"{kind.article} {kind.word} classifier"
+    article = f"A classifier of {preprocessing}" if kind is ROWS else article
     source = provenance.get("source")
     title = f"{model} on {source}" if isinstance(source, str) else model
-    values = isinstance(preprocessing, ValuePreprocessing)
-    items = "rows" if values else "images"
-    kind = f"A classifier of {preprocessing}" if values else "An image classifier"
     blocks = [
-        _front_matter(model, title, source, metrics, license_lines, items),
+        _front_matter(model, title, source, metrics, license_lines, kind),
         f"# {_text(title)}",
-        f"{kind} for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, trained with "
-        "skipline. This card was written from what was measured and recorded; "
+        f"{article} for {len(classes):,} classes: {_text(model)}, {parameters:,} "
+        "parameters, trained with skipline. This card was written from what was measured and recorded; "
         "nothing in it is estimated.",
-        *_results(metrics, items),
-        *_weakest(metrics, items),
-        _use("new.npy" if values else "photo.jpg"),
-        *_training(provenance, items),
+        *_results(metrics, kind),
+        *_weakest(metrics, kind),
+        _use(kind),
+        *_training(provenance, kind),
         _input(preprocessing),
         _classes(classes),
-        _limits(metrics, source, license_lines, items),
+        _limits(metrics, source, license_lines, kind),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -92,16 +120,15 @@ def _front_matter(
     source: object,
     metrics: Mapping[str, Any],
     license_lines: Sequence[str],
-    items: str,
+    kind: Kind,
 ) -> str:
-    images = items == "images"
     lines = [*license_lines] or [NO_LICENSE]
-    lines += ["library_name: skipline", *(["pipeline_tag: image-classification"] if images else []), "tags:"]
-    task = "image-classification" if images else "classification"
+    task = kind.task or "classification"
+    lines += ["library_name: skipline", *([f"pipeline_tag: {task}"] if kind.task else []), "tags:"]
     lines += [f"- {task}", "- residual-networks", f"- {_yaml(model)}"]
     dataset = source if isinstance(source, str) else "unknown"
     identifier = HUB_DATASETS.get(
-        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or items
+        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or f"{kind.word}s"
     )
     if isinstance(source, str):
         lines += ["datasets:", f"- {_yaml(identifier)}"]
@@ -113,15 +140,15 @@ def _front_matter(
             *("  - task:", f"      type: {task}", f"      name: {task.replace('-', ' ').title()}"),
             *("    dataset:", f"      name: {_yaml(dataset)}", f"      type: {_yaml(identifier)}"),
             *("      split: test", "    metrics:", "    - type: accuracy", f"      value: {top1:.6g}"),
-            f"      name: {_yaml('top-1 accuracy' + _count(test, items))}",
+            f"      name: {_yaml('top-1 accuracy' + _count(test, kind))}",
         ]
     return "\n".join(["---", *lines, "---"])
 
 
-def _results(metrics: Mapping[str, Any], items: str) -> list[str]:
+def _results(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
     rows = []
-    for key, form in SPLITS:
-        what = form.format(items=items)
+    for key, text in SPLITS:
+        what = text.replace("images", f"{kind.word}s")
         part = _part(metrics, key)
         top1, loss = _fraction(part.get("top1")), part.get("loss")
         if top1 is None:
@@ -137,16 +164,16 @@ def _results(metrics: Mapping[str, Any], items: str) -> list[str]:
         )
     if not rows:
         return ["## Results", "No accuracy was measured when this network was saved."]
-    head = f"| Measured on | {items.title()} | Top-1 accuracy | 95 % interval | Cross-entropy |\n"
-    head += "|---|---|---|---|---|\n"
+    names = f"| Measured on | {kind.word.title()}s | Top-1 accuracy | 95 % interval | Cross-entropy |"
+    head = f"{names}\n|---|---|---|---|---|\n"
     note = (
-        f"Accuracy on training {items} says how well they were learnt, not how well others will be recognised. The "
-        f"interval is that of a share of so many {items} (Wilson)."
+        f"Accuracy on training {kind.word}s says how well they were learnt, not how well others will be recognised. "
+        f"The interval is that of a share of so many {kind.word}s (Wilson)."
     )
     return ["## Results", head + "\n".join(rows), note]
 
 
-def _weakest(metrics: Mapping[str, Any], items: str) -> list[str]:
+def _weakest(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
     listed = _part(metrics, "test").get("weakest")
     rows = [
         f"| {_text(score['name'])} | {score['n']:,} | {100 * score['recall']:.1f} % |"
@@ -158,33 +185,33 @@ def _weakest(metrics: Mapping[str, Any], items: str) -> list[str]:
     ]
     if not rows:
         return []
-    head = f"| Class | Test {items} | Recall |\n|---|---|---|\n"
+    head = f"| Class | Test {kind.word}s | Recall |\n|---|---|---|\n"
     return ["The classes that were recognised least often:", head + "\n".join(rows)]
 
 
-def _use(file: str) -> str:
+def _use(kind: Kind) -> str:
     return f"""## Use
 
 ```sh
 pip install skipline
-skipline predict FOLDER_OF_THIS_CARD {file}
+skipline predict FOLDER_OF_THIS_CARD {kind.example}
 ```
 
 ```python
 import skipline
 
 bundle = skipline.load("FOLDER_OF_THIS_CARD")
-print(bundle.predict(["{file}"])[0].class_name)
+print(bundle.predict(["{kind.example}"])[0].class_name)
 ```
 
 Weights are in `weights.safetensors`, everything else in `bundle.json`; neither can run code."""
 
 
-def _training(provenance: Mapping[str, Any], items: str) -> list[str]:
+def _training(provenance: Mapping[str, Any], kind: Kind) -> list[str]:
     names = {
-        "source": items.title(),
-        "fingerprint": f"Fingerprint of the {items} (SHA-256)",
-        "split_seed": f"Seed of the split into training and test {items}",
+        "source": f"{kind.word.title()}s",
+        "fingerprint": f"Fingerprint of the {kind.word}s (SHA-256)",
+        "split_seed": f"Seed of the split into training and test {kind.word}s",
         "recipe": "Recipe",
         "seed": "Seed of weights, order and augmentation",
         "trained": "Date",
@@ -209,11 +236,24 @@ def _input(preprocessing: AnyPreprocessing) -> str:
             f"## Input\n\n{str(p).capitalize()}, and (value - mean) / std computed per channel with mean {mean} and "
             f"std {std}."
         )
+    if p.audio is not None:
+        return _heard(p, p.audio)
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (p.mean, p.std))
     colour = {1: "grey", 3: "RGB", 4: "RGB + alpha"}.get(p.channels, f"{p.channels} channels")
     return (
         f"## Input\n\nImages in {colour}: the short side is resized to {p.stored} pixels, the centre of "
         f"{p.side} x {p.side} cut out, and (pixel / 255 - mean) / std computed with mean {mean} and std {std}."
+    )
+
+
+def _heard(preprocessing: Preprocessing, audio: Audio) -> str:
+    seconds = audio.mels * audio.hop / audio.sample_rate
+    return (
+        f"## Input\n\nSounds of any length, mono at {audio.sample_rate:,} Hz, as a mel spectrogram: {audio.mels} bands "
+        f"from {audio.f_min:g} to {audio.highest:g} Hz (Slaney), Fourier transforms of {audio.n_fft} samples every "
+        f"{audio.hop}, power in dB from 0, the loudest moment of the file, to -{audio.top_db:g}. The network sees "
+        f"windows of {audio.mels} frames ({seconds:.3g} s); the logits of a file's windows are averaged. Pixels are "
+        f"(byte / 255 - {preprocessing.mean[0]:.4f}) / {preprocessing.std[0]:.4f}."
     )
 
 
@@ -227,15 +267,14 @@ def _classes(classes: Sequence[str]) -> str:
     return f"## Classes\n\n{names}{more}"
 
 
-def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str], items: str) -> str:
+def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str], kind: Kind) -> str:
     test = _part(metrics, "test")
-    item = items[:-1]
-    shows = "shows" if item == "image" else "belongs to"
-    lines = [f"Every {item} is given one of these classes, also one that {shows} none of them."]
+    holds = "shows" if kind is IMAGES else "holds" if kind is SOUNDS else "belongs to"
+    lines = [f"Every {kind.word} is given one of these classes, also one that {holds} none of them."]
     if _fraction(test.get("top1")) is not None and isinstance(source, str):
         lines.append(
-            f"The figures hold for {items} like the held-out ones of {_text(source)}; on {items} of another "
-            f"{'camera' if item == 'image' else 'device'}, place or time they were not measured."
+            f"The figures hold for {kind.word}s like the held-out ones of {_text(source)}; on {kind.word}s of another "
+            f"{kind.recorder}, place or time they were not measured."
         )
     else:
         lines.append("How often it is right was not measured.")
@@ -259,9 +298,9 @@ def _bounds(value: object) -> tuple[float | None, float | None]:
     return _fraction(value[0]), _fraction(value[1])
 
 
-def _count(part: Mapping[str, Any], items: str) -> str:
+def _count(part: Mapping[str, Any], kind: Kind) -> str:
     count = part.get("n")
-    return f" on {count:,} {items}" if isinstance(count, int) else ""
+    return f" on {count:,} {kind.word}s" if isinstance(count, int) else ""
 
 
 def _plain(text: str) -> str:

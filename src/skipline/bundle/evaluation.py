@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Evaluation:
     """The figures of one evaluation; shares are 0-1.
 
     Attributes:
-        n: images.
+        n: images; where several are of one file, files.
         top1: share for which the true class has the largest logit.
         top1_interval: Wilson's 95 % interval of top1.
         top5: share for which the true class is among the five largest logits; 1 where there are at most five
@@ -53,6 +53,8 @@ class Evaluation:
         confusion: (K, K) int64 counts, rows are true classes, columns predicted ones.
         logits: (N, K) float32, columns in the order of `classes`.
         notes: sentences worth showing, such as a changed order of classes.
+        windows: (W, K) float32, the logits of the single images where `logits` are of files of several, such as sounds;
+            else None.
     """
 
     n: int
@@ -65,6 +67,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    windows: npt.NDArray[np.float32] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the logits; None where a figure is undefined."""
@@ -137,7 +140,29 @@ def evaluate(
         notes.append(
             "the source lists its classes in another order than the model: they were matched by name"
         )
-    return score(logits, images.labels, images.classes, tuple(notes))
+    found = score(*by_file(logits, images), images.classes, tuple(notes))
+    return found if images.groups is None else replace(found, windows=logits)
+
+
+def by_file(
+    logits: npt.NDArray[np.float32], images: ImageSet
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The answers for whole files: the mean of the logits of a file's images.
+
+    Args:
+        logits: (N, K) of the images.
+        images: say which belong together; where each is of its own, nothing changes.
+
+    Returns:
+        (F, K) logits and (F,) labels, in the order of the files.
+    """
+    if images.groups is None:
+        return logits, images.labels
+    _, place, counts = np.unique(images.groups, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), logits.shape[1]), dtype=np.float64)
+    np.add.at(sums, place, logits)
+    means = (sums / counts[:, None]).astype(np.float32)
+    return means, images.file_labels
 
 
 def score(

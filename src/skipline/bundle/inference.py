@@ -155,7 +155,7 @@ def check_stored(images: ImageSet, preprocessing: AnyPreprocessing) -> None:
     elif images.shape != expected:
         raise ShapeMismatchError(
             f"the images are (C, H, W) = {images.shape}, but the network's preprocessing expects {expected}: "
-            f"open the source with channels={expected[0]} and stored={expected[1]}"
+            f"open the source with channels={expected[0]} and stored={preprocessing.stored}"
         )
 
 

@@ -38,17 +38,8 @@ def load_bundle(path: Path | str) -> Bundle:
     folder = find_bundle(Path(path))
     manifest = read_manifest(folder / MANIFEST)
     file = folder / WEIGHTS
-    arrived = _read_shapes(file)
     network = _create(manifest, folder / MANIFEST)
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    if difference := describe_mismatch(expected, arrived):
-        raise WeightsError(
-            f"{file} does not fit {manifest.model.name} as {MANIFEST} describes it: {difference}. "
-            "Save the bundle again from the run it came from"
-        )
-    dtypes = {key: value.dtype for key, value in network.state_dict().items()}
-    tensors = {key: value.to(dtypes[key]) for key, value in _read_tensors(file).items()}
-    network.load_state_dict(tensors, assign=True)
+    fill(network, file, manifest.model.name)
     return Bundle(
         name=manifest.model.name,
         network=network.eval().to(memory_format=torch.channels_last),
@@ -57,6 +48,29 @@ def load_bundle(path: Path | str) -> Bundle:
         metrics=dict(manifest.metrics),
         provenance=dict(manifest.provenance),
     )
+
+
+def fill(network: nn.Module, file: Path, name: str) -> None:
+    """Load a bundle's weights into the network that its manifest describes.
+
+    Args:
+        network: perhaps without memory for its weights; untouched where an error is raised.
+        file: the weights.
+        name: of the network, for people.
+
+    Raises:
+        WeightsError: the weights are damaged, or of another network.
+    """
+    arrived = _read_shapes(file)
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    if difference := describe_mismatch(expected, arrived):
+        raise WeightsError(
+            f"{file} does not fit {name} as {MANIFEST} describes it: {difference}. "
+            "Save the bundle again from the run it came from"
+        )
+    dtypes = {key: value.dtype for key, value in network.state_dict().items()}
+    tensors = {key: value.to(dtypes[key]) for key, value in _read_tensors(file).items()}
+    network.load_state_dict(tensors, assign=True)
 
 
 def find_bundle(path: Path) -> Path:

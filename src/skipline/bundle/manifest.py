@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from skipline.data import Preprocessing
+from skipline.data import Audio, Preprocessing
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.data.values.rows import LARGEST_SIDE as LARGEST_ARRAY_SIDE
 from skipline.data.values.rows import LONGEST
@@ -26,6 +26,8 @@ from skipline.errors import WeightsError, shown
 from skipline.storage import read_bounded
 
 FORMAT = 1
+CLASSIFICATION = "classification"
+OTHER_TASKS = {"upscaling": "enlarge images with `skipline upscale apply`"}
 LARGEST_FILE = 16 * 2**20  # bytes; 100,000 class names and a long provenance fit
 MOST_CLASSES = 100_000
 MOST_CHANNELS = 64
@@ -49,6 +51,7 @@ class _Preprocessing(_Part):
     side: Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
     mean: list[float]
     std: list[Annotated[float, Field(gt=0)]]
+    audio: Audio | None = None  # unknown keys in it are refused: a sound prepared otherwise would be misheard
 
     @model_validator(mode="after")
     def _agree(self) -> _Preprocessing:
@@ -56,6 +59,11 @@ class _Preprocessing(_Part):
             raise ValueError(f"mean and std need {self.channels} values, one a channel")
         if self.side > self.stored:
             raise ValueError(f"side {self.side} is larger than stored {self.stored}")
+        if self.audio is not None and (self.channels, self.side) != (1, self.audio.mels):
+            raise ValueError(
+                f"spectrograms have 1 channel and side = audio.mels = {self.audio.mels}, "
+                f"not {self.channels} and {self.side}"
+            )
         return self
 
 
@@ -84,11 +92,8 @@ class _Array(_Values):
     width: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
 
 
-KINDS = (
-    "image",
-    "series",
-    "array",
-)  # pydantic puts the kind into the path of a mistake, where no file has it
+# Pydantic puts the kind into the path of a mistake, where no file has it.
+KINDS = ("image", "series", "array")
 
 
 def _kind(values: Any) -> str:
@@ -140,6 +145,7 @@ class Manifest(_Part):
 class _Version(BaseModel):
     model_config = ConfigDict(strict=True)
     format: int
+    task: str = CLASSIFICATION
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -161,7 +167,11 @@ def read_manifest(file: Path) -> Manifest:
             f"cannot read {file}: {error.strerror}. Expected the bundle.json of a bundle"
         ) from error
     try:
-        version = _Version.model_validate_json(content).format
+        head = _Version.model_validate_json(content)
+        version = head.format
+        if head.task != CLASSIFICATION:
+            remedy = OTHER_TASKS.get(head.task, "upgrade skipline to use it")
+            raise WeightsError(f"{file} is not of a classifier but for {shown(head.task)}: {remedy}")
         if version != FORMAT:
             newer = "upgrade skipline to read it" if version > FORMAT else "save the bundle again"
             raise WeightsError(

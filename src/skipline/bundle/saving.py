@@ -63,7 +63,7 @@ def save_bundle(
         "metrics": metrics,
         "provenance": provenance,
     }
-    manifest = _plain(manifest)
+    manifest = plain(manifest)
     text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     parameters = sum(parameter.numel() for parameter in network.parameters())
     with replacing(folder) as temporary:
@@ -204,14 +204,14 @@ def _unshared(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return result
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON's own types: tuples and arrays as lists, numpy's numbers as numbers, NaN and infinity as None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -44,7 +44,7 @@ def options(
 # Subcommands in the order in which `--help` lists them; each module defines `register(app)`.
 COMMANDS = (
     *("train", "evaluate", "predict", "explain", "export", "serve", "push", "pull"),
-    *("diagnose", "study"),
+    *("diagnose", "study", "upscale"),
     *("models", "summary", "data", "bench"),
 )
 

@@ -25,14 +25,12 @@ CONFUSIONS_SHOWN = 5
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="evaluate", help="Measure a trained network on labelled images.")(evaluate)
+    app.command(name="evaluate", help="Measure a trained network on labelled images or sounds.")(evaluate)
 
 
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run or a bundle.", metavar="RUN_OR_BUNDLE")],
-    source: Annotated[
-        str, typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv")
-    ],
+    source: Annotated[str, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")],
     split: Annotated[str, typer.Option(help="test, train, validation or all.")] = "test",
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none, flip or flip-shift.")] = "none",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -50,17 +48,12 @@ def evaluate(
 
     from skipline.bundle import evaluate as measure
     from skipline.bundle import load_bundle, score
-    from skipline.data import open_source
 
     bundle = load_bundle(target)
+    if bundle.preprocessing.audio is not None and tta != "none":
+        raise InputError(f"--tta {tta} would play sounds backwards: leave it out")
     with Bars() as bars:
-        dataset = open_source(
-            source,
-            **bundle.preprocessing.opening,
-            data_root=data_root,
-            seed=_split_seed(bundle),
-            progress=bars,
-        )
+        dataset = _open(bundle, source, data_root, bars)
         chosen = _choose(dataset, split)
         parts = [
             measure(
@@ -78,7 +71,7 @@ def evaluate(
     if len(parts) > 1:
         logits = np.concatenate([part.logits for part in parts])
         result = score(
-            logits, np.concatenate([part.labels for part in chosen]), dataset.classes, result.notes
+            logits, np.concatenate([part.file_labels for part in chosen]), dataset.classes, result.notes
         )
     notes = [*dataset.notes, *_cautions(bundle, dataset, split), *result.notes]
     if json_output:
@@ -94,10 +87,27 @@ def evaluate(
         log(f"left out     {problem.file}: {problem.reason}")
     if len(dataset.problems) > 3:
         log(f"left out     and {len(dataset.problems) - 3} more files")
+    word = "rows" if dataset.test.values else "images" if bundle.preprocessing.audio is None else "sounds"
     how = f"{precision}, {'no' if tta == 'none' else tta} test-time augmentation"
-    items = "rows" if dataset.test.values else "images"
-    out.print(f"{bundle.name} on {dataset.name}, {split} split: {result.n:,} {items}, {how}", markup=False)
-    render(result)
+    out.print(f"{bundle.name} on {dataset.name}, {split} split: {result.n:,} {word}, {how}", markup=False)
+    render(result, word)
+
+
+def _open(bundle: Bundle, source: str, data_root: Path | None, bars: Bars) -> Dataset:
+    """The source as the network was trained on it: as images, or as sounds."""
+    from skipline.data import open_sounds, open_source
+    from skipline.data.values import ValuePreprocessing
+
+    prepared, seed = bundle.preprocessing, _split_seed(bundle)
+    if not isinstance(prepared, ValuePreprocessing) and prepared.audio is not None:
+        return open_sounds(source, audio=prepared.audio, stored=prepared.stored, seed=seed, progress=bars)
+    return open_source(
+        source,
+        **prepared.opening,
+        data_root=data_root,
+        seed=seed,
+        progress=bars,
+    )
 
 
 def _split_seed(bundle: Bundle) -> int:
@@ -129,8 +139,8 @@ def _cautions(bundle: Bundle, dataset: Dataset, split: str) -> list[str]:
     return cautions
 
 
-def render(result: Evaluation) -> None:
-    """Print the figures for people: the headline, the classes, the confusions."""
+def render(result: Evaluation, word: str = "images") -> None:
+    """Print the figures for people: the headline, the classes, the confusions; `word` says what was counted."""
     low, high = result.top1_interval
     out.print(
         f"top-1        {100 * result.top1:.2f} %  [{100 * low:.2f}, {100 * high:.2f}] (95 % interval)",
@@ -141,16 +151,16 @@ def render(result: Evaluation) -> None:
     out.print(f"loss         {_figure(result.loss, '.4f')}")
     out.print(f"calibration  {_figure(result.ece, '.4f')} expected calibration error")
     out.print()
-    _print_classes(result)
-    _print_confusions(result)
+    _print_classes(result, word)
+    _print_confusions(result, word)
 
 
-def _print_classes(result: Evaluation) -> None:
+def _print_classes(result: Evaluation, word: str) -> None:
     shown = [score for score in result.classes if score.n or score.precision is not None]
     worst_first = sorted(shown, key=lambda score: (score.recall is None, score.recall))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", overflow="fold")
-    for heading in ("images", "recall", "precision"):
+    for heading in (word, "recall", "precision"):
         table.add_column(heading, justify="right", no_wrap=True)
     listed = shown if len(shown) <= CLASSES_SHOWN else worst_first[:CLASSES_SHOWN]
     for score in listed:
@@ -163,15 +173,15 @@ def _print_classes(result: Evaluation) -> None:
     out.print()
 
 
-def _print_confusions(result: Evaluation) -> None:
+def _print_confusions(result: Evaluation, word: str) -> None:
     counts = result.confusion
     pairs = [(int(counts[i, j]), i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j]
     if not pairs:
-        out.print("no confusions: every image was recognised")
+        out.print(f"no confusions: every {word[:-1]} was recognised")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("most frequent confusions", overflow="fold")
-    table.add_column("images", justify="right", no_wrap=True)
+    table.add_column(word, justify="right", no_wrap=True)
     table.add_column("of the class", justify="right", no_wrap=True)
     for count, i, j in sorted(pairs, key=lambda pair: -pair[0])[:CONFUSIONS_SHOWN]:
         true, predicted = result.classes[i], result.classes[j]

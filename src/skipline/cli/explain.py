@@ -60,9 +60,11 @@ def explain(
 
     The exit status is 0 if any image was explained, 1 if none could be, 2 if there was nothing to read.
     """
-    given = collect(images)
     from skipline import api
+    from skipline.bundle import load_bundle
 
+    bundle = load_bundle(target)
+    given = collect(images, sounds=bundle.preprocessing.audio is not None)
     with Bars() as bars:
         found = api.explain(
             target,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skipline.cli.console import Bars, emit_json, log, out
+from skipline.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +48,15 @@ def export(
     """
     from skipline.bundle import find_bundle, load_bundle
     from skipline.export import export_bundle, find_images
+    from skipline.upscaling import is_upscaler
+
+    if is_upscaler(target):
+        if images is not None or int8 or dynamic_batch:
+            raise InputError(
+                "--images, --int8 and --dynamic-batch are for classifiers: leave them out, this bundle enlarges images"
+            )
+        _export_upscaler(target, to, out_file, overwrite, json_output)
+        return
     from skipline.export.formats import format_called
 
     suffix = format_called(to).suffix
@@ -80,3 +90,25 @@ def export(
         out.print(f"{'accuracy':<12} {found.accuracy_before:.2%} before, {found.accuracy_after:.2%} after")
     elif images is None:
         log("note         without --images SOURCE there are no labels: accuracy was not compared")
+
+
+def _export_upscaler(
+    target: Path, to: str, out_file: Path | None, overwrite: bool, json_output: bool
+) -> None:
+    from skipline.bundle import find_bundle
+    from skipline.upscaling import load_upscaler
+    from skipline.upscaling.exporting import SUFFIX, export_upscaler
+
+    upscaler = load_upscaler(target)
+    file = out_file or find_bundle(target).parent / f"{upscaler.name}-x{upscaler.scale}{SUFFIX}"
+    with Bars() as bars:
+        exported = export_upscaler(upscaler, to, file, overwrite=overwrite, progress=bars)
+    if json_output:
+        emit_json(exported.to_json())
+        return
+    out.print(f"{to:<12} {exported.file}, {exported.bytes / 1e6:.1f} MB", markup=False)
+    out.print(
+        f"{'checked':<12} on pieces of a photograph of {exported.n} sizes: pixels differ by at most "
+        f"{exported.max_abs_difference} of 255",
+        markup=False,
+    )

@@ -1,4 +1,4 @@
-"""Images that are named on the command line or on standard input."""
+"""Images or sounds that are named on the command line or on standard input."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from skipline.cli.names import printable
 from skipline.errors import SourceError
 
 STDIN = "-"
-# First bytes of JPEG, PNG, GIF, WebP and TIFF files; no list of file names begins so.
-IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+# First bytes of JPEG, PNG, GIF, WebP (and WAV) and TIFF files, of FLAC and OGG; no list of file names begins so.
+HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"fLaC", b"OggS")
 
 
-def collect(arguments: Sequence[str]) -> list[Path | bytes]:
+def collect(arguments: Sequence[str], *, sounds: bool = False) -> list[Path | bytes]:
     """Every image that was named, in order; folders and standard input replaced by what they hold.
+
+    Args:
+        arguments: as they stand on the command line.
+        sounds: look for sounds instead of images.
 
     Raises:
         SourceError: none of them exists.
     """
-    from skipline.data import image_files
+    from skipline.data import image_files, sound_files
 
+    word, files_of = ("sounds", sound_files) if sounds else ("images", image_files)
     images: list[Path | bytes] = []
     found = False
     for argument in arguments:
         if argument == STDIN:
             given = _from_stdin()
         elif Path(argument).is_dir():
-            given = list(image_files([Path(argument)]))
+            given = list(files_of([Path(argument)]))
             if not given:
-                log(f"no images in the folder {printable(argument)}")
+                log(f"no {word} in the folder {printable(argument)}")
         else:
             given = [Path(argument)]
         found = found or any(isinstance(image, bytes) or image.exists() for image in given)
@@ -41,7 +46,7 @@ def collect(arguments: Sequence[str]) -> list[Path | bytes]:
         named = ", ".join(f"'{printable(argument)}'" for argument in arguments[:3])
         more = f" and {len(arguments) - 3} more" if len(arguments) > 3 else ""
         raise SourceError(
-            f"found no images at {named}{more}. Expected image files, a folder of them, or - for names"
+            f"found no {word} at {named}{more}. Expected {word[:-1]} files, a folder of them, or - for names"
         )
     return images
 
@@ -49,7 +54,7 @@ def collect(arguments: Sequence[str]) -> list[Path | bytes]:
 def _from_stdin() -> list[Path | bytes]:
     """File names, one a line or separated by NUL as `find -print0` does; or one image."""
     content = sys.stdin.buffer.read()
-    if content.startswith(IMAGE_HEADS):
+    if content.startswith(HEADS):
         return [content]
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]

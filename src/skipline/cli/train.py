@@ -25,7 +25,8 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="fast, tiny, arrays, photos, finetune, paper, lecture or a TOML file.")
+        str | None,
+        typer.Option(help="fast, tiny, arrays, photos, finetune, sounds, paper, lecture or a TOML file."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation, order, augmentation and split.")] = 0,
@@ -37,6 +38,9 @@ def train(
     weights: Annotated[
         str | None,
         typer.Option(help="Start from a file, a bundle, torchvision[:NAME] or hub:OWNER/NAME."),
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="audio for a folder of WAV, FLAC or OGG files; default: image.")
     ] = None,
     twin: Annotated[bool, typer.Option("--twin", help="Train the plain twin as well and compare.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run, bit for bit.")] = None,
@@ -80,6 +84,7 @@ def train(
                 settings=settings,
                 shortcut=shortcut,
                 weights=weights,
+                modality=modality,
                 twin=twin,
                 threads=threads,
                 data_root=data_root,

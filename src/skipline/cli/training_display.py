@@ -65,7 +65,7 @@ class TrainingDisplay(Observer):
         if self._bar is None or now - self._drawn < REDRAW_SECONDS:
             return
         self._drawn = now
-        figures = f"loss {record.loss:.3f}  train {record.top1:5.1%}  {record.images_per_second:,.0f} img/s"
+        figures = f"loss {record.loss:.3f}  train {self._shown(record.score)}  {record.images_per_second:,.0f} img/s"
         epoch = min(math.ceil(record.epoch), self._start.recipe.epochs)
         self._bar.update(
             self._task,
@@ -81,13 +81,17 @@ class TrainingDisplay(Observer):
         if record.epoch < self._start.recipe.epochs and now - self._printed < 0.5 and record.held_out is None:
             return
         self._printed = now
-        held_out = "" if record.held_out is None else f"  held-out {record.held_out.top1:6.1%}"
+        held_out = "" if record.held_out is None else f"  held-out {self._shown(record.held_out.score)}"
         left = (self._start.steps - record.step) / self._start.steps_per_epoch * record.seconds
         remaining = f"  {left:,.0f} s left" if record.epoch < self._start.recipe.epochs else ""
         log(
             f"{f'epoch {record.epoch}/{self._start.recipe.epochs}':<12} loss {record.train.loss:.3f}  "
-            f"train {record.train.top1:6.1%}{held_out}  {record.images_per_second:,.0f} img/s{remaining}"
+            f"train {self._shown(record.train.score)}{held_out}  {record.images_per_second:,.0f} img/s{remaining}"
         )
+
+    def _shown(self, score: float) -> str:
+        """Decibels, or a share in per cent."""
+        return f"{score:.2f} dB" if self._start.score == "psnr" else f"{score:6.1%}"
 
     def on_run_end(self, step: int) -> None:
         """Remove the bar."""

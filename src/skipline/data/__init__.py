@@ -8,12 +8,14 @@ from skipline.data.folder import image_files
 from skipline.data.imageset import Dataset, ImageSet, Problem
 from skipline.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from skipline.data.progress import Progress, silent
+from skipline.data.sound import Audio, decode_sound, open_sounds, sound_files
 from skipline.data.sources import open_source
 from skipline.data.statistics import channel_statistics
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "Audio",
     "Audit",
     "Augmentation",
     "Batch",
@@ -26,7 +28,10 @@ __all__ = [
     "channel_statistics",
     "check_source",
     "decode_image",
+    "decode_sound",
     "image_files",
+    "open_sounds",
     "open_source",
     "silent",
+    "sound_files",
 ]

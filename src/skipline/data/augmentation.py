@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from skipline.data.augmentations import cropping, erasing, flipping, mixing
+from skipline.data.augmentations import cropping, erasing, flipping, masking, mixing
 from skipline.data.augmentations.auto import Policy, apply_edits, draw_edits
 from skipline.data.augmentations.randomness import generator
 from skipline.data.preprocessing import Preprocessing
@@ -25,7 +25,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class Augmentation:
     """Chance variations of training images, drawn for each image on its own; the defaults change nothing.
 
-    Applied in this order: crop and flip, size of the step, auto, hiding, normalisation, mixing.
+    Applied in this order: crop and flip, size of the step, auto, normalisation, hiding, masks, mixing.
 
     Attributes:
         pad_crop: shift the view by up to so many pixels in each direction; 4 for 32 x 32 images (He et al.
@@ -42,6 +42,11 @@ class Augmentation:
             well, a coin decides for each batch.
         auto: "randaugment" (Cubuk et al. 2019, two operations at 9 of 30) or "trivialaugment" (Müller and
             Hutter 2021); for photos with 1 or 3 channels.
+        time_crop: begin the view at any frame of the stored window instead of its centre; for spectrograms.
+        time_masks: number of hidden stretches of time (SpecAugment, Park et al. 2019); for spectrograms.
+        time_mask: their largest length in frames; each draws its own, from 0 on.
+        frequency_masks: number of hidden ranges of mel bands; for spectrograms.
+        frequency_mask: their largest width in bands.
     """
 
     pad_crop: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 0
@@ -53,6 +58,11 @@ class Augmentation:
     mixup: Annotated[Finite, Field(ge=0)] = 0.0
     cutmix: Annotated[Finite, Field(ge=0)] = 0.0
     auto: Policy = "none"
+    time_crop: bool = False
+    time_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    time_mask: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 16
+    frequency_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    frequency_mask: Annotated[int, Field(ge=0, le=LARGEST_SIDE)] = 8
 
     @model_validator(mode="after")
     def _one_crop(self) -> Augmentation:
@@ -60,6 +70,8 @@ class Augmentation:
             raise ValueError(
                 "pad_crop and random_resized_crop are two ways to crop: keep one, leave the other out"
             )
+        if self.time_crop and (self.pad_crop or self.random_resized_crop is not None):
+            raise ValueError("time_crop is a way to crop, too: leave pad_crop and random_resized_crop out")
         return self
 
     @property
@@ -119,9 +131,35 @@ def augment(
     if augmentation.random_erasing:
         hidden = erasing.draw_random_erasing(rng("erasing"), count, side, augmentation.random_erasing)
         erasing.erase(seen, hidden)
+    if augmentation.time_masks or augmentation.frequency_masks:
+        share = side / preprocessing.side
+        for axis, masks, largest in (
+            (1, augmentation.frequency_masks, augmentation.frequency_mask),
+            (2, augmentation.time_masks, augmentation.time_mask),
+        ):
+            drawn = masking.draw_masks(rng(f"mask-{axis}"), count, masks, round(largest * share), side)
+            masking.mask(seen, drawn, axis)
     if not augmentation.mixes:
         return seen, labels
     return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
+
+
+def unfit(augmentation: Augmentation, preprocessing: Preprocessing) -> str | None:
+    """Why an augmentation makes no sense for what it is to be applied to, None if it does."""
+    if preprocessing.audio is None:
+        fields = {
+            "time_crop": augmentation.time_crop,
+            "time_masks": augmentation.time_masks,
+            "frequency_masks": augmentation.frequency_masks,
+        }
+        wrong = next((name for name, value in fields.items() if value), None)
+        return wrong and f"augmentation.{wrong} is for spectrograms of sounds, these are images: leave it out"
+    if augmentation.flip != "none":
+        return (
+            f"augmentation.flip = '{augmentation.flip}' would play sounds backwards: "
+            "leave it out (--set augmentation.flip=none)"
+        )
+    return None
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -164,6 +202,9 @@ def _view(
             side=preprocessing.side,
             padding=augmentation.padding,
         )
+    elif augmentation.time_crop:
+        starts = rng.integers(0, width - preprocessing.side + 1, count)
+        view = masking.time_crop(images, starts, preprocessing.side)
     else:
         view = np.ascontiguousarray(preprocessing.crop(images))
     return cropping.resize(view, side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skipline.data.augmentation import Augmentation, Floats, augment
+from skipline.data.augmentation import Augmentation, Floats, augment, unfit
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
 from skipline.data.values.augmentation import augment_values, objections
@@ -135,22 +135,10 @@ class Batches:
             start_step: the first batch to make, for a run that goes on within an epoch.
             side: as for `batch`.
 
-        Yields:
+        Returns:
             The batches from `start_step` to the end of the epoch.
         """
-        maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="skipline-batches")
-        # Lazy: advancing it hands one more batch to the thread.
-        orders = (
-            maker.submit(self.batch, epoch, step, side) for step in range(start_step, self.steps_per_epoch)
-        )
-        try:
-            ready: deque[Future[Batch]] = deque(islice(orders, AHEAD))
-            while ready:
-                batch = ready.popleft().result()
-                ready.extend(islice(orders, 1))
-                yield batch
-        finally:
-            maker.shutdown(wait=True, cancel_futures=True)
+        return made_ahead(lambda step: self.batch(epoch, step, side), range(start_step, self.steps_per_epoch))
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """(N,) the epoch's permutation; the last one is kept: a large one takes longer than a batch."""
@@ -159,6 +147,28 @@ class Batches:
             order = generator(self._seed, "order", epoch).permutation(len(self._set))
             self._last_order = kept = (epoch, order)
         return kept[1]
+
+
+def made_ahead(make: Callable[[int], Batch], steps: Iterable[int]) -> Generator[Batch, None, None]:
+    """Batches in turn, a few of them made ahead of their use in a thread of their own.
+
+    Args:
+        make: makes one from its step.
+        steps: in order.
+
+    Yields:
+        One batch a step.
+    """
+    maker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="skipline-batches")
+    orders = (maker.submit(make, step) for step in steps)  # lazy: advancing it hands one more to the thread
+    try:
+        ready: deque[Future[Batch]] = deque(islice(orders, AHEAD))
+        while ready:
+            batch = ready.popleft().result()
+            ready.extend(islice(orders, 1))
+            yield batch
+    finally:
+        maker.shutdown(wait=True, cancel_futures=True)
 
 
 def _check(
@@ -177,13 +187,15 @@ def _check(
             raise RecipeError(found)
         return
     channels, height, width = images.shape
-    stored = preprocessing.stored
-    if (channels, height, width) != preprocessing.stored_shape:
+    expected = preprocessing.stored_shape
+    if (channels, height, width) != expected:
         raise ShapeMismatchError(
-            f"the preprocessing expects images of {preprocessing.channels} x {stored} x {stored} (channels, "
+            f"the preprocessing expects images of {' x '.join(map(str, expected))} (channels, "
             f"height, width), the {images.split} split holds {channels} x {height} x {width}: "
             "open the source with the preprocessing's channels and stored side"
         )
+    if obstacle := unfit(augmentation, preprocessing):
+        raise InputError(obstacle)
     if augmentation.auto != "none" and channels not in (1, 3):
         raise InputError(
             f"augmentation.auto = '{augmentation.auto}' edits grey or RGB images, these have {channels} "

@@ -74,34 +74,42 @@ def cached(
         SourceError: there is nothing to decode.
         StorageError: the cache cannot be written or has no room.
     """
-    key = _key(container, path, channels, stored)
+    key = cache_key(container, path, str(channels), str(stored))
     index = index_folder() / f"{key}.json"
     folder = cache_folder()
     with closing(container):
         manifest = container.manifest()
-        known = _lookup(index, manifest)
+        known = lookup(index, manifest)
         if known is None:
             with sole_writer(folder, key, progress) as alone:
-                known = _lookup(index, manifest)  # another process may have been at it
+                known = lookup(index, manifest)  # another process may have been at it
                 if known is None:
                     if alone:
                         sweep(folder, key)
                     known = _decode(container, folder, key, channels, stored, seed, strict, progress)
-                    _remember(index, manifest, known)
+                    remember(index, manifest, known)
                     # Asked for by what it turned out to be, as `evaluate` does, the source is known as well.
                     side, _, depth = known.store.shape
-                    resolved = _key(container, path, depth, side)
-                    _remember(index_folder() / f"{resolved}.json", manifest, known)
+                    resolved = cache_key(container, path, str(depth), str(side))
+                    remember(index_folder() / f"{resolved}.json", manifest, known)
     if strict and known.problems:
         raise _corrupt(known.problems[0])
     return known
 
 
-def _key(container: Container, path: Path, channels: int | None, stored: int | None) -> str:
-    return _digest(str(path.resolve()), type(container).__name__, str(channels), str(stored))
+def cache_key(container: Container, path: Path, *how: str) -> str:
+    """The name under which the index remembers a source, 32 hexadecimal digits.
+
+    Args:
+        container: the source.
+        path: where it lies.
+        *how: what else decides what is stored.
+    """
+    return _digest(str(path.resolve()), type(container).__name__, *how)
 
 
-def _lookup(index: Path, manifest: str) -> Cached | None:
+def lookup(index: Path, manifest: str) -> Cached | None:
+    """The store that the index names, if it is there and the source has not changed since."""
     known = read_json(index)
     if known is None or known.get("manifest") != manifest or known.get("format") != FORMAT:
         return None
@@ -112,7 +120,8 @@ def _lookup(index: Path, manifest: str) -> Cached | None:
     return Cached(store, problems + store.problems, tuple(known["notes"]))
 
 
-def _remember(index: Path, manifest: str, known: Cached) -> None:
+def remember(index: Path, manifest: str, known: Cached) -> None:
+    """Write down which store belongs to a source."""
     by_name = known.problems[: len(known.problems) - len(known.store.problems)]
     value = {
         "format": FORMAT,
@@ -150,7 +159,7 @@ def _decode(
             if isinstance(result, Decoded):
                 surprises.append(result)
                 continue
-            store = _publish(partial, folder / result)
+            store = publish(partial, folder / result)
             return Cached(store, listing.problems + store.problems, listing.notes)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -201,7 +210,7 @@ def _write(
         return writer.finish()
 
 
-def _publish(partial: Path, final: Path) -> Store:
+def publish(partial: Path, final: Path) -> Store:
     """Make a store appear under its name, unless an equal one is there already."""
     with storage_errors(final.parent):
         store = open_store(final)

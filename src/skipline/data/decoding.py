@@ -61,6 +61,27 @@ class Decoded:
     grey: bool
 
 
+@dataclass(frozen=True)
+class Header:
+    """What an image file says about itself.
+
+    Attributes:
+        width: as it lies in the file, in pixels.
+        height: likewise.
+        grey: whether the file holds no colour.
+        transparent: whether pixels may be transparent.
+        deep: whether a channel has more than 8 bits, as far as the header tells.
+        profile: the ICC profile of the colours; None where there is none, or decoding changes the colour space.
+    """
+
+    width: int
+    height: int
+    grey: bool
+    transparent: bool
+    deep: bool
+    profile: bytes | None
+
+
 def decode_image(
     file: Path | BinaryIO | bytes,
     *,
@@ -159,9 +180,28 @@ def fit(image: Image.Image, channels: int, stored: int | None, orientation: int 
 
 def measure(data: bytes) -> tuple[int, int, bool] | None:
     """(width, height, grey) as the header says, or None where it cannot be read."""
+    header = file_header(data)
+    return None if header is None else (header.width, header.height, header.grey)
+
+
+def file_header(data: bytes) -> Header | None:
+    """What an image file says about itself before it is decoded, or None where it cannot be read."""
     try:
         with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()) as image:
-            return *image.size, image.mode in _GREY_MODES
+            mode = image.mode
+            return Header(
+                width=image.width,
+                height=image.height,
+                grey=mode in _GREY_MODES,
+                transparent=image.has_transparency_data,
+                # Of a PNG, Pillow reads 16 bits of colour as 8 without a word: its byte 24 says how many there are.
+                deep=mode in ("I", "F")
+                or mode.startswith("I;16")
+                or (image.format == "PNG" and data[24] == 16),
+                profile=image.info.get("icc_profile")
+                if mode not in ("CMYK", "YCbCr", "LAB", "HSV")
+                else None,
+            )
     except Exception:  # the same breadth as in `decode`, which will name the reason
         return None
 
@@ -250,6 +290,8 @@ def _what_else(data: bytes) -> str:
         return "not an image but a web page saved under this name"
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
         return "a HEIC or AVIF photo, which cannot be read here: convert it to JPEG"
+    if data[:4] in (b"fLaC", b"OggS") or data[:3] == b"ID3" or data[8:12] in (b"WAVE", b"AIFF"):
+        return "a sound, but an image is expected here"
     if data[:3] == b"\xff\xd8\xff":
         return "a JPEG with a broken header"
     return "not an image, although it is named like one"

@@ -15,7 +15,7 @@ from pathlib import Path
 from skipline.data.decoding import read_limited
 from skipline.data.imageset import Problem
 from skipline.data.layout import lay_out
-from skipline.data.listing import Found, Listing, is_hidden, is_image_name, printable
+from skipline.data.listing import IMAGES, Found, Kind, Listing, is_hidden, is_image_name, printable
 from skipline.errors import SourceError
 
 MOST_VISITS = 16  # of one folder, through links
@@ -30,12 +30,13 @@ class Folder:
     Args:
         path: the folder.
         source: how the user called it.
+        kind: of the files that are looked for.
     """
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, kind: Kind = IMAGES) -> None:
         self.path = path
         self.source = source
-        self._found = Found()
+        self._found = Found(kind)
         self._stats: dict[str, tuple[int, int]] = {}
         for name, entry in walk(path, self._found):
             if self._found.add(name):
@@ -80,6 +81,10 @@ class Folder:
         for name in self._laid_out[1]:
             yield partial(read_limited, self.path / name)
 
+    def paths(self) -> tuple[Path, ...]:
+        """The files in the order of the listing."""
+        return tuple(self.path / name for name in self._laid_out[1])
+
     def close(self) -> None:
         """Nothing stays open."""
 
@@ -115,7 +120,7 @@ def walk(root: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
             try:
                 status = entry.stat()
             except OSError:
-                if is_image_name(entry.name):
+                if is_image_name(entry.name, found.kind):
                     found.problems.append(Problem(printable(name), "a link that leads nowhere"))
                 continue
             if stat.S_ISREG(status.st_mode):
@@ -134,10 +139,16 @@ def walk(root: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def image_files(paths: Iterable[Path | str]) -> list[Path]:
-    """The image files under files and folders.
+    """The image files under files and folders, as `files_below` gives them."""
+    return files_below(paths, IMAGES)
+
+
+def files_below(paths: Iterable[Path | str], kind: Kind) -> list[Path]:
+    """The files of a kind under files and folders.
 
     Args:
-        paths: files, taken whatever their name is, and folders, searched at any depth for files named like images.
+        paths: files, taken whatever their name is, and folders, searched at any depth for files named like the kind.
+        kind: images or sounds.
 
     Returns:
         The files, those of each folder sorted by name; none is listed twice.
@@ -148,7 +159,7 @@ def image_files(paths: Iterable[Path | str]) -> list[Path]:
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            found = Found()
+            found = Found(kind)
             for name, _ in walk(path, found):
                 found.add(name)
             files.update((path / name, None) for name in sorted(found.images))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from skipline.data.sound.settings import Audio
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +23,8 @@ class ImageSet:
         split: "train", "validation" or "test".
         fingerprint: SHA-256 (hex) of the content: images, labels and class names.
         files: N file names relative to the source, or empty where images have none.
+        groups: (N,) int64 ascending, equal for images that come from one file, as the windows of a sound do; None
+            where every image is of its own.
     """
 
     images: npt.NDArray[Any]
@@ -28,12 +33,14 @@ class ImageSet:
     split: str
     fingerprint: str
     files: tuple[str, ...] = ()
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.images.ndim == 4, self.images.shape
         assert self.images.dtype in (np.uint8, np.float32), self.images.dtype
         assert len(self.images) == len(self.labels), (self.images.shape, self.labels.shape)
         assert not self.files or len(self.files) == len(self.labels)
+        assert self.groups is None or len(self.groups) == len(self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,6 +60,18 @@ class ImageSet:
     def series(self) -> bool:
         """Whether it holds series, which networks see as (C, L)."""
         return self.values and self.images.shape[1] == 1
+
+    @property
+    def sources(self) -> int:
+        """How many files, or other things of their own, the images come from."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def file_labels(self) -> npt.NDArray[np.int64]:
+        """(F,) int64, the labels of the files, in their order."""
+        if self.groups is None:
+            return self.labels
+        return self.labels[np.unique(self.groups, return_index=True)[1]]
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """(K,) int64, images per class."""
@@ -85,6 +104,7 @@ class Dataset:
         photographic: True for natural photographs of varying size, False for small uniform images.
         problems: files left out.
         notes: sentences worth showing, such as how a split was made.
+        audio: how sounds became the images; None where they were images before.
     """
 
     name: str
@@ -95,6 +115,7 @@ class Dataset:
     photographic: bool
     problems: tuple[Problem, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    audio: Audio | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

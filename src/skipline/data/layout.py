@@ -14,7 +14,17 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from skipline.data.listing import SPLITS, Entry, Found, Listing, class_name, is_hidden, printable
+from skipline.data.listing import (
+    IMAGES,
+    SOUNDS,
+    SPLITS,
+    Entry,
+    Found,
+    Listing,
+    class_name,
+    is_hidden,
+    printable,
+)
 from skipline.errors import SourceError
 
 SPLIT_FOLDERS = {
@@ -45,7 +55,8 @@ def lay_out(found: Found, source: str) -> tuple[Listing, tuple[str, ...]]:
     if not names:
         raise SourceError(_nothing(found, source))
     root = _look_through_wrappers(names, found.folders)
-    notes = [f"images are taken from '{printable(root)}'"] if root else []
+    word = found.kind.word
+    notes = [f"{word}s are taken from '{printable(root)}'"] if root else []
     top = _children(root, names, found.folders)
     splits = _split_folders(top, source)
 
@@ -63,10 +74,10 @@ def lay_out(found: Found, source: str) -> tuple[Listing, tuple[str, ...]]:
             outside.append(name)
     if not placed:
         raise SourceError(
-            f"'{source}' holds {_count(len(names), 'image')} but no class folders. Expected one folder per class, "
+            f"'{source}' holds {_count(len(names), word)} but no class folders. Expected one folder per class, "
             "such as cat/1.jpg and dog/2.jpg, or train/ and test/ holding such folders"
         )
-    settled, more = settle_splits([entry for entry, _ in placed], source)
+    settled, more = settle_splits([entry for entry, _ in placed], source, word)
     notes += more
     pairs = zip(settled, (name for _, name in placed), strict=True)
     placed = sorted(pairs, key=lambda pair: (_rank(pair[0].split), pair[0].label, pair[0].name, pair[1]))
@@ -77,7 +88,9 @@ def lay_out(found: Found, source: str) -> tuple[Listing, tuple[str, ...]]:
     return listing, tuple(name for _, name in placed)
 
 
-def settle_splits(entries: Sequence[Entry], source: str) -> tuple[list[Entry], list[str]]:
+def settle_splits(
+    entries: Sequence[Entry], source: str, word: str = "image"
+) -> tuple[list[Entry], list[str]]:
     """Make the splits that a source has fit for use.
 
     Without validation and test images a split is left to be drawn; validation images stand in for missing test images.
@@ -85,6 +98,7 @@ def settle_splits(entries: Sequence[Entry], source: str) -> tuple[list[Entry], l
     Args:
         entries: as the source names them.
         source: how the source is called in errors.
+        word: what the entries are, in the singular.
 
     Returns:
         The entries in the same order, and sentences on what was decided.
@@ -96,23 +110,23 @@ def settle_splits(entries: Sequence[Entry], source: str) -> tuple[list[Entry], l
     notes = []
     if splits == {"train"}:
         entries = [Entry(entry.name, None, entry.label) for entry in entries]
-        notes.append("there are only training images: a test split is drawn from them")
+        notes.append(f"there are only training {word}s: a test split is drawn from them")
     elif splits == {"train", "validation"}:
         new = {"train": "train", "validation": "test"}
         entries = [Entry(entry.name, new[entry.split or "train"], entry.label) for entry in entries]
-        notes.append("there are no test images: the validation images are the test split")
+        notes.append(f"there are no test {word}s: the validation {word}s are the test split")
     elif "train" not in splits and None not in splits:
-        raise SourceError(f"'{source}' has test or validation images but no training images")
+        raise SourceError(f"'{source}' has test or validation {word}s but no training {word}s")
     learned = {entry.label for entry in entries if entry.split in ("train", None)}
     strangers = sorted({entry.label for entry in entries} - learned)
     if strangers:
         near = difflib.get_close_matches(strangers[0], learned, n=1)
         raise SourceError(
-            f"'{source}' has test or validation images of {_quoted(strangers)}, but no training images of that name"
+            f"'{source}' has test or validation {word}s of {_quoted(strangers)}, but no training {word}s of that name"
             + (
                 f". Did you mean '{near[0]}'?"
                 if near
-                else f". The training images are of {_quoted(sorted(learned))}"
+                else f". The training {word}s are of {_quoted(sorted(learned))}"
             )
         )
     return list(entries), notes
@@ -133,7 +147,8 @@ def _remarks(
     if empty:
         yield f"left out {_count(len(empty), 'empty class folder')}: {_quoted(sorted(empty))}"
     if outside:
-        yield f"left out {_count(len(outside), 'image')} outside the class folders, such as '{printable(outside[0])}'"
+        example = printable(outside[0])
+        yield f"left out {_count(len(outside), found.kind.word)} outside the class folders, such as '{example}'"
     if found.others:
         kinds = ", ".join(printable(suffix) for suffix, _ in found.others.most_common(5))
         yield f"ignored {_count(sum(found.others.values()), 'other file')} ({kinds})"
@@ -183,13 +198,25 @@ def _split_folders(children: Iterable[str], source: str) -> dict[str, str]:
 
 
 def _nothing(found: Found, source: str) -> str:
-    message = f"there are no images in '{source}'"
+    kind = found.kind
+    message = f"there are no {kind.word}s in '{source}'"
     if found.problems:
         return f"{message} that can be read: {found.problems[0].file}: {found.problems[0].reason}"
     if found.others:
         kinds = ", ".join(printable(suffix) for suffix, _ in found.others.most_common(3))
         message += f", only {_count(sum(found.others.values()), 'other file')} ({kinds})"
-    return message + ". Expected one folder per class with .jpg, .png, .webp, .gif, .bmp or .tif files"
+    return f"{message}. Expected one folder per class with {kind.examples} files{_other_kind(found)}"
+
+
+def _other_kind(found: Found) -> str:
+    """A sentence for those who have images and asked for sounds, or the other way round."""
+    other, advice = (
+        (SOUNDS, "add --modality audio to train on them")
+        if found.kind is IMAGES
+        else (IMAGES, "leave --modality audio out to train on them")
+    )
+    there = sum(count for suffix, count in found.others.items() if suffix in other.suffixes)
+    return f". There are {_count(there, other.word)}: {advice}" if there else ""
 
 
 def _rank(split: str | None) -> int:

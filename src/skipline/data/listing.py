@@ -22,6 +22,35 @@ UNREADABLE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of file that a source may hold.
+
+    Attributes:
+        word: in the singular, as people read it.
+        suffixes: in lower case with their dots.
+        unreadable: of files that are of the kind, but cannot be read.
+        remedy: what to convert those to.
+        examples: for "Expected one folder per class with ... files".
+    """
+
+    word: str
+    suffixes: frozenset[str]
+    unreadable: frozenset[str]
+    remedy: str
+    examples: str
+
+
+IMAGES = Kind("image", IMAGE_SUFFIXES, UNREADABLE_SUFFIXES, "JPEG", ".jpg, .png, .webp, .gif, .bmp or .tif")
+SOUNDS = Kind(
+    "sound",
+    frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"}),
+    frozenset({".m4a", ".aac", ".mp4", ".wma", ".amr", ".ape", ".wv", ".mka"}),
+    "FLAC or WAV",
+    ".wav, .flac or .ogg",
+)
+
+
+@dataclass(frozen=True)
 class Entry:
     """One image of a source, not yet read.
 
@@ -81,13 +110,15 @@ class Found:
     """What a walk over files came across.
 
     Attributes:
-        images: names of image files relative to the source.
+        kind: of the files that are looked for.
+        images: names of files of that kind relative to the source.
         folders: names of all folders.
         hidden: number of files whose name begins with a dot, or that belong to an operating system.
-        others: number of files by suffix that are no images.
+        others: number of files by suffix that are of no or another kind.
         problems: files that look like images but cannot be taken.
     """
 
+    kind: Kind = IMAGES
     images: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     hidden: int = 0
@@ -95,16 +126,16 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, name: str) -> bool:
-        """Count one regular file; True if it is an image to be read."""
+        """Count one regular file; True if it is one to be read."""
         parts = name.split("/")
         suffix = suffix_of(parts[-1])
         if any(map(is_hidden, parts)):  # archives list what lies in hidden folders, too
             self.hidden += 1
-        elif suffix in IMAGE_SUFFIXES:
+        elif suffix in self.kind.suffixes:
             self.images.append(name)
             return True
-        elif suffix in UNREADABLE_SUFFIXES:
-            reason = f"{suffix[1:].upper()} cannot be read here: convert it to JPEG"
+        elif suffix in self.kind.unreadable:
+            reason = f"{suffix[1:].upper()} cannot be read here: convert it to {self.kind.remedy}"
             self.problems.append(Problem(printable(name), reason))
         else:
             self.others[suffix or "no suffix"] += 1
@@ -116,9 +147,9 @@ def is_hidden(base: str) -> bool:
     return base.startswith(".") or base in ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
 
 
-def is_image_name(base: str) -> bool:
-    """Whether a file is taken for an image when it is found in a folder."""
-    return not is_hidden(base) and suffix_of(base) in IMAGE_SUFFIXES
+def is_image_name(base: str, kind: Kind = IMAGES) -> bool:
+    """Whether a file is taken for an image, or for one of another kind, when it is found in a folder."""
+    return not is_hidden(base) and suffix_of(base) in kind.suffixes
 
 
 def suffix_of(base: str) -> str:

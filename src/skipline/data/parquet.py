@@ -85,6 +85,11 @@ class Table:
                         if row in kept:
                             yield partial(_given, _content(value.as_py(), columns.nested))
                         row += 1
+            if row <= max(kept, default=-1):
+                raise SourceError(
+                    f"'{printable(str(file))}' cannot be read as parquet: it has labels for {max(kept) + 1:,} rows, "
+                    f"but images for {row:,}"
+                )
 
     def close(self) -> None:
         """Nothing stays open."""

@@ -36,6 +36,16 @@ class Plan:
     size: tuple[int, int] | None
     grey: bool
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every stored image."""
+        return self.side, self.side, self.channels
+
+    @property
+    def label(self) -> str:
+        """Part of the store's name."""
+        return f"{self.side}x{self.side}x{self.channels}"
+
     def holds(self, image: Decoded) -> bool:
         """Whether an image is what was believed of all of them."""
         return (self.size is None or (image.width, image.height) == self.size) and (

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skipline.data.sound.settings import Audio
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -23,6 +25,8 @@ class Preprocessing:
         side: side in pixels of the square that the network sees: the centre of `stored`.
         mean: per channel, on the scale 0-1, subtracted.
         std: per channel, on the scale 0-1, divided by.
+        audio: how sounds become images; None for images. With it, images have `side` rows, one a mel band, and
+            `stored` columns, one a frame.
     """
 
     channels: int
@@ -30,15 +34,17 @@ class Preprocessing:
     side: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    audio: Audio | None = None
 
     def __post_init__(self) -> None:
         assert len(self.mean) == len(self.std) == self.channels
         assert 0 < self.side <= self.stored
+        assert self.audio is None or (self.channels, self.side) == (1, self.audio.mels)
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what an `ImageSet` holds."""
-        return self.channels, self.stored, self.stored
+        """(C, H, W) of a stored image."""
+        return self.channels, self.stored if self.audio is None else self.side, self.stored
 
     @property
     def input(self) -> tuple[int, ...]:
@@ -54,7 +60,7 @@ class Preprocessing:
         """Cut the centre.
 
         Args:
-            images: (N, stored, stored, C) uint8.
+            images: (N, stored, stored, C) uint8, or (N, side, stored, C) of sounds.
 
         Returns:
             (N, side, side, C) uint8, a view.
@@ -97,7 +103,10 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle."""
-        return asdict(self)
+        values = asdict(self)
+        if self.audio is None:
+            del values["audio"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
@@ -108,4 +117,5 @@ class Preprocessing:
             side=int(values["side"]),
             mean=tuple(float(v) for v in values["mean"]),
             std=tuple(float(v) for v in values["std"]),
+            audio=Audio(**values["audio"]) if values.get("audio") else None,
         )

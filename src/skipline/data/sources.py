@@ -166,7 +166,7 @@ def container_of(path: Path, source: str) -> Container:
 def why_not_trainable(dataset: Dataset) -> str | None:
     """What keeps a network from being trained on a data set, None if nothing does."""
     counts = dataset.train.class_counts()
-    images = len(dataset.train) + len(dataset.test)
+    images = dataset.train.sources + dataset.test.sources
     if len(dataset.classes) < 2:
         return (
             f"has only one class, '{dataset.classes[0]}' ({images:,} image{'s' if images != 1 else ''}). "

@@ -6,6 +6,7 @@
       store.json                         shape, classes, file names, unreadable files, fingerprint
       seed-<n>-train.u8 ...              the same images under another seed of a drawn split, made when first asked for
 
+A file of several images, such as a sound of several windows, has a row for each; they are always in one split.
 The images of each split are appended in the order of the listing, so unreadable files leave no gaps and no more than a
 few images are ever in memory.
 """
@@ -18,6 +19,7 @@ import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,6 @@ import numpy.typing as npt
 from skipline.data.home import check_room, read_json, storage_errors
 from skipline.data.imageset import ImageSet, Problem
 from skipline.data.listing import SPLITS, Listing
-from skipline.data.plan import Plan
 from skipline.data.splitting import hold_out, hold_out_readable
 
 FORMAT = 1
@@ -86,7 +87,8 @@ class Store:
             pixels = {split: self._map(f"{split}.u8", len(rows[split])) for split in SPLITS}
         else:
             order = np.argsort(self.entries, kind="stable")
-            held = hold_out_readable(self.listed, self.entries[order], seed)
+            files, place = np.unique(self.entries[order], return_inverse=True)
+            held = hold_out_readable(self.listed, files, seed)[place]  # all images of a file on one side
             rows = {"train": order[~held], "validation": order[:0], "test": order[held]}
             pixels = {split: self._gathered(split, rows[split], seed) for split in SPLITS}
         return {split: self._image_set(split, rows[split], pixels[split]) for split in SPLITS}
@@ -96,7 +98,8 @@ class Store:
         digest.update(self.digests[rows].tobytes())
         digest.update(self.labels[rows].tobytes())
         files = tuple(self.files[row] for row in rows)
-        return ImageSet(pixels, self.labels[rows], self.classes, split, digest.hexdigest(), files)
+        groups = self.entries[rows] if len(np.unique(self.entries)) < len(self.entries) else None
+        return ImageSet(pixels, self.labels[rows], self.classes, split, digest.hexdigest(), files, groups)
 
     def _map(self, name: str, count: int) -> npt.NDArray[np.uint8]:
         if count == 0:
@@ -125,6 +128,22 @@ class Store:
         return self._map(name, len(rows))
 
 
+class StoragePlan(Protocol):
+    """What a `Writer` must know of a plan."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+
+    @property
+    def label(self) -> str:
+        """Part of the store's name: the same files may be stored in several ways."""
+
+    @property
+    def photographic(self) -> bool:
+        """As in `Dataset`."""
+
+
 class Writer:
     """Writes a store into an empty folder, image by image.
 
@@ -135,12 +154,12 @@ class Writer:
         seed: of the split, where the listing gives none.
     """
 
-    def __init__(self, folder: Path, listing: Listing, plan: Plan, seed: int) -> None:
+    def __init__(self, folder: Path, listing: Listing, plan: StoragePlan, seed: int) -> None:
         number = {name: i for i, name in enumerate(listing.classes)}
         self._folder, self._listing, self._plan = folder, listing, plan
         self._listed = np.array([number[entry.label] for entry in listing.entries], dtype=np.int64)
         self._seed = seed if listing.entries[0].split is None else GIVEN
-        self._needed = len(self._listed) * plan.side**2 * plan.channels
+        self._needed = len(self._listed) * int(np.prod(plan.shape))  # at least
         check_room(folder, self._needed)
         if self._seed == GIVEN:
             split = np.array([SPLITS.index(entry.split or "train") for entry in listing.entries])
@@ -154,7 +173,7 @@ class Writer:
         self._problems: list[Problem] = []
 
     def add(self, entry: int, pixels: npt.NDArray[np.uint8], width: int, height: int) -> None:
-        """Append the image of the listing's entry number `entry`; entries come in ascending order."""
+        """Append an image of the listing's entry number `entry`; entries come in ascending order."""
         part = int(self._split[entry])
         with storage_errors(self._folder, self._needed):
             self._files[part].write(pixels.tobytes())
@@ -188,7 +207,7 @@ class Writer:
         fingerprint = self._fingerprint()
         about = {
             "format": FORMAT,
-            "shape": [plan.side, plan.side, plan.channels],
+            "shape": list(plan.shape),
             "classes": [listing.classes[label] for label in present],
             "seed": self._lies_there(entries),
             "counts": [len(part) for part in self._entries],
@@ -211,13 +230,13 @@ class Writer:
                 listed=self._listed,
             )
             (self._folder / "store.json").write_text(json.dumps(about), encoding="utf-8")
-        return f"{fingerprint[:40]}-{plan.side}x{plan.side}x{plan.channels}"
+        return f"{fingerprint[:40]}-{plan.label}"
 
     def _lies_there(self, entries: npt.NDArray[np.int64]) -> int:
         """The seed whose split the three files hold."""
         if self._seed == GIVEN:
             return GIVEN
-        readable = np.sort(entries)
+        readable = np.unique(entries)
         held = self._split[readable] == SPLITS.index("test")
         return (
             self._seed

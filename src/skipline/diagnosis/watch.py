@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from skipline.diagnosis.evidence import Evidence
@@ -51,7 +51,7 @@ class Watch(Observer):
         """Take the first reading and judge it."""
         self._note = start.note
         self._steps, self._an_epoch = start.step, start.steps_per_epoch
-        self._epochs = start.recipe.epochs
+        self._epochs, self._score = start.recipe.epochs, start.score
         classes = getattr(start.network, "classes", None)
         self._evidence = Evidence(
             classes=classes or 10,
@@ -71,7 +71,7 @@ class Watch(Observer):
         self._evidence = replace(
             evidence,
             losses=(*evidence.losses, record.loss)[-KEPT:],
-            top1=(*evidence.top1, record.top1)[-KEPT:],
+            top1=(*evidence.top1, record.score)[-KEPT:],
         )
 
     def on_epoch(self, record: EpochRecord) -> None:
@@ -80,8 +80,8 @@ class Watch(Observer):
         self._probes.on_epoch(record)
         epoch = {
             "epoch": record.epoch,
-            "train": asdict(record.train),
-            "test": None if record.held_out is None else asdict(record.held_out),
+            "train": record.train.named(self._score),
+            "test": None if record.held_out is None else record.held_out.named(self._score),
         }
         self._evidence = replace(self._evidence, epochs=(*self._evidence.epochs, epoch))
         if held_out_tells(self._evidence.epochs, self._epochs):

@@ -15,9 +15,10 @@ from skipline.bundle import Bundle, ImageInput
 from skipline.bundle.inputs import Item as Given
 from skipline.bundle.inputs import decoded_ahead, list_images
 from skipline.bundle.prediction import decode_item
+from skipline.bundle.sounds import list_sounds, loudest_window
 from skipline.data import Progress
 from skipline.data.values import images_only
-from skipline.errors import CorruptImageError, InputError
+from skipline.errors import CorruptImageError, CorruptSoundError, InputError
 from skipline.explanation.explainer import Explained, Explainer
 from skipline.explanation.explanation import Explanation, Item
 from skipline.explanation.overlay import overlay
@@ -58,7 +59,7 @@ def write_explanation(
     _refuse_foreign(folder)
     items: list[Item] = []
     gallery = Gallery()
-    given = list_images(images)
+    given = list_images(images) if bundle.preprocessing.audio is None else list_sounds(images)
     for one, found in _explained(bundle, explainer, given, progress):
         if isinstance(found, str):
             items.append(Item(one.name, error=found))
@@ -91,16 +92,18 @@ def write_explanation(
 def _explained(
     bundle: Bundle, explainer: Explainer, given: Sequence[Given], progress: Progress
 ) -> Iterator[tuple[Given, Explained | str]]:
-    """Each image with its explanation, or why there is none, in order."""
+    """Each image with its explanation, or why there is none, in order; of a sound, its loudest window."""
     preprocessing = images_only(bundle.preprocessing, "`skipline explain`")
     waiting: list[tuple[Given, npt.NDArray[np.uint8] | str]] = []
     done = 0
 
-    def decode(item: Given) -> npt.NDArray[np.uint8] | str:
+    def decode(item: Given) -> tuple[Given, npt.NDArray[np.uint8] | str]:
         try:
-            return decode_item(item, preprocessing)
-        except CorruptImageError as error:
-            return str(error).removeprefix(f"{item.name}: ")
+            if preprocessing.audio is not None:
+                return loudest_window(item, preprocessing)
+            return item, decode_item(item, preprocessing)
+        except (CorruptImageError, CorruptSoundError) as error:
+            return item, str(error).removeprefix(f"{item.name}: ")
 
     def explain() -> Iterator[tuple[Given, Explained | str]]:
         readable = [pixels for _, pixels in waiting if not isinstance(pixels, str)]
@@ -108,7 +111,7 @@ def _explained(
         for item, pixels in waiting:
             yield item, pixels if isinstance(pixels, str) else next(found)
 
-    for item, pixels in decoded_ahead(given, decode, ahead=2 * explainer.batch):
+    for _, (item, pixels) in decoded_ahead(given, decode, ahead=2 * explainer.batch):
         waiting.append((item, pixels))
         if len(waiting) == explainer.batch:
             yield from explain()

@@ -44,15 +44,16 @@ class PixelsToProbabilities(Graph):
         super().__init__()
         self.network = copy.deepcopy(bundle.network).cpu().eval().to(memory_format=torch.contiguous_format)
         self._start, self._side = (pre.stored - pre.side) // 2, pre.side
+        self._top = (pre.stored_shape[1] - pre.side) // 2  # 0 for spectrograms: they are seen in full height
         scale = torch.tensor([1 / (255 * s) for s in pre.std])
         shift = torch.tensor([-m / s for m, s in zip(pre.mean, pre.std, strict=True)])
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
         self.register_buffer("shift", shift.view(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, stored, stored, C) uint8 to (N, K) float32 logits and probabilities."""
-        start, end = self._start, self._start + self._side
-        x = images[:, start:end, start:end, :].permute(0, 3, 1, 2)  # (N, C, side, side)
+        """(N, stored, stored, C) uint8, or (N, mels, stored, 1), to (N, K) float32 logits and probabilities."""
+        start, end, top = self._start, self._start + self._side, self._top
+        x = images[:, top : top + self._side, start:end, :].permute(0, 3, 1, 2)  # (N, C, side, side)
         x = x.to(torch.float32) * self.scale + self.shift
         logits = self.network(x)
         return logits, logits.softmax(1)
@@ -135,9 +136,14 @@ def _pixels(pre: Preprocessing, count: str | int) -> dict[str, Any]:
         f"turn upright by EXIF; lay transparency on white; cut the centred square of the short side and resize it to "
         f"{pre.stored} x {pre.stored} (Pillow BICUBIC, which filters when it makes images smaller)"
     )
+    if pre.audio is not None:
+        resize = (
+            "cut windows out of the mel spectrogram that preprocessing.audio describes: dB below the loudest moment of "
+            f"the file, 0 for -{pre.audio.top_db:g} dB, 255 for 0 dB, the highest band in the first row"
+        )
     return {
         "name": INPUT,
-        "shape": [count, pre.stored, pre.stored, pre.channels],
+        "shape": [count, *pre.stored_shape[1:], pre.channels],
         "type": "uint8",
         "order": f"N, H, W, C; {COLOURS.get(pre.channels, f'{pre.channels} channels')}, 0-255",
         "before": resize,
@@ -145,9 +151,9 @@ def _pixels(pre: Preprocessing, count: str | int) -> dict[str, Any]:
 
 
 def blank(bundle: Bundle, count: int) -> torch.Tensor:
-    """What the graph is traced with: (count, stored, stored, C) uint8 zeros, or the mean of values."""
+    """What the graph is traced with: (count, H, W, C) uint8 zeros, or the mean of values."""
     pre = bundle.preprocessing
     if isinstance(pre, ValuePreprocessing):
         sides = (1,) * (len(pre.input) - 1)
         return torch.tensor(pre.mean).view(1, -1, *sides).expand(count, *pre.input).contiguous()
-    return torch.zeros((count, pre.stored, pre.stored, pre.channels), dtype=torch.uint8)
+    return torch.zeros((count, *pre.stored_shape[1:], pre.channels), dtype=torch.uint8)

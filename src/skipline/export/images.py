@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from skipline.bundle import Bundle, match_classes
 from skipline.bundle.inference import check_stored
-from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_source, silent
+from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_sounds, open_source, silent
 from skipline.data.decoding import fit
 from skipline.data.values import ValuePreprocessing
 from skipline.data.values.preprocessing import Values
+from skipline.errors import InputError
 
 CROPS = 32  # of the two photographs that scikit-learn ships
 
@@ -64,17 +65,19 @@ def find_images(
         return Probe(
             _noise(pre), None, None, f"{CROPS} random {'series' if pre.series else 'arrays'}, without labels"
         )
+    if source is None and pre.audio is not None:
+        raise InputError(
+            "there are no sounds to compare the export on: give --images FOLDER, such as the one it was trained on"
+        )
     if source is None:
         assert isinstance(pre, Preprocessing)
         return Probe(_photographs(pre), None, None, f"{CROPS} pieces of two photographs, without labels")
     seed = bundle.provenance.get("split_seed")
-    dataset = open_source(
-        source,
-        **pre.opening,
-        data_root=data_root,
-        seed=seed if isinstance(seed, int) and seed >= 0 else 0,
-        progress=progress,
-    )
+    seed = seed if isinstance(seed, int) and seed >= 0 else 0
+    if isinstance(pre, Preprocessing) and pre.audio is not None:
+        dataset = open_sounds(source, audio=pre.audio, stored=pre.stored, seed=seed, progress=progress)
+    else:
+        dataset = open_source(source, **pre.opening, data_root=data_root, seed=seed, progress=progress)
     check_stored(dataset.test, pre)
     order = match_classes(bundle.classes, dataset.classes)
     test = _spaced(dataset.test, images)
@@ -90,13 +93,17 @@ def find_images(
 
 
 def _called(dataset: Dataset, test: ImageSet) -> str:
-    return f"{len(test):,} test images of {dataset.name}"
+    what = "test images" if dataset.audio is None else "windows of test sounds"
+    return f"{len(test):,} {what} of {dataset.name}"
 
 
 def _spaced(images: ImageSet, count: int) -> ImageSet:
     """Evenly spaced, since sources are often sorted by class."""
     places = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
-    return replace(images, images=images.images[places], labels=images.labels[places], files=())
+    groups = None if images.groups is None else images.groups[places]
+    return replace(
+        images, images=images.images[places], labels=images.labels[places], files=(), groups=groups
+    )
 
 
 def _in_order(values: Values, pre: ValuePreprocessing) -> Values:

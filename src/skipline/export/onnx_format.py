@@ -29,8 +29,8 @@ def write(
     file: Path,
 ) -> None:
     """See `Format.write`."""
-    onnx = _required("onnx")
-    _required("onnxscript")
+    onnx = required("onnx")
+    required("onnxscript")
     shapes = ({0: torch.export.Dim("N")},) if dynamic_batch else None
     # The exporter explains itself on standard output, which belongs to results.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
@@ -56,7 +56,7 @@ def write(
 
 def load(file: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     """See `Format.load`."""
-    runtime = _required("onnxruntime")
+    runtime = required("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -72,7 +72,12 @@ def load(file: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     return run
 
 
-def _required(package: str) -> Any:
+def required(package: str) -> Any:
+    """A module that only exporting needs.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     import importlib
 
     try:

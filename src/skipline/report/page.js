@@ -35,7 +35,11 @@
   const figures = [...document.querySelectorAll("script.figure")];
   const draw = () => figures.forEach(drawOne);
 
-  for (const slider of document.querySelectorAll(".slider input")) {
+  for (const edge of document.querySelectorAll(".wipe .edge")) {
+    edge.addEventListener("input", () => edge.closest(".wipe").style.setProperty("--at", edge.value + "%"));
+  }
+
+  for (const slider of document.querySelectorAll(".slider input[data-plot]")) {
     const source = figures.find((figure) => figure.dataset.plot === slider.dataset.plot);
     const positions = JSON.parse(slider.dataset.positions);
     slider.addEventListener("input", () => {

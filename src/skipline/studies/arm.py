@@ -20,7 +20,7 @@ from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.finishing import measure
 from skipline.training.loop import Loop, LoopEnd
-from skipline.training.observer import Measurement, Observer
+from skipline.training.observer import Measurement, Observer, Scored
 from skipline.training.plan import resolve_preprocessing
 from skipline.training.precision import Execution
 from skipline.training.recipe import Recipe
@@ -74,8 +74,9 @@ def train_network(
     # Nothing is measured: arms are compared with each other, so all of them compute in the same way.
     execution = Execution(bf16=recipe.precision == "bf16", threads=torch.get_num_threads())
 
-    def held_out(net: torch.nn.Module) -> Measurement:
-        return measure(net, dataset.test, preprocessing, execution.precision.name, where, progress)
+    def held_out(net: torch.nn.Module) -> Scored:
+        found = measure(net, dataset.test, preprocessing, execution.precision.name, where, progress)
+        return found.scored()
 
     _claim_folder(folder, network, dataset, recipe, seed)
     diary = Diary(folder, "test")
@@ -126,7 +127,12 @@ def subset(images: ImageSet, count: int | None, seed: int = 0) -> ImageSet:
     chosen = torch.randperm(len(images), generator=generator)[:count].sort().values.numpy()
     digest = hashlib.sha256(f"{images.fingerprint} {count} {seed}".encode()).hexdigest()
     return replace(
-        images, images=images.images[chosen], labels=images.labels[chosen], files=(), fingerprint=digest
+        images,
+        images=images.images[chosen],
+        labels=images.labels[chosen],
+        files=(),
+        groups=None if images.groups is None else images.groups[chosen],
+        fingerprint=digest,
     )
 
 

@@ -8,7 +8,18 @@ from importlib import import_module
 from skipline.errors import UnknownNameError
 from skipline.studies.study import Study
 
-NAMES = ("six-models", "depth", "shortcuts", "pass-through", "responses", "shattered", "landscape", "toy")
+NAMES = (
+    "six-models",
+    "depth",
+    "shortcuts",
+    "pass-through",
+    "responses",
+    "shattered",
+    "landscape",
+    "toy",
+    "residual-sr",
+    "pixel-shuffle",
+)
 """In the order in which they are listed; "six-models" lives in `six_models.py` and so on."""
 
 

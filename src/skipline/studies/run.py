@@ -19,7 +19,7 @@ from skipline.studies.folder import Request, StudyFolder
 from skipline.studies.study import Arm, Budget, Claim, Context, Outcomes, Study
 from skipline.training.jobs import run_jobs
 from skipline.training.packing import Packing, choose_packing
-from skipline.training.run import Say, quiet
+from skipline.training.session import Say, quiet
 
 BUDGETS: tuple[Budget, ...] = ("quick", "full")
 
@@ -103,11 +103,11 @@ def run_study(
         say(
             "source", f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images"
         )
-    elif source is not None:
+    elif source is not None and not study.takes_photos:
         raise InputError(f"the study '{name}' needs no images: leave '{source}' out")
     context = Context(
         dataset=dataset,
-        source=_absolute(given) if study.needs_images else "",
+        source=_absolute(given) if study.needs_images or study.takes_photos else "",
         data_root=None if data_root is None else str(Path(data_root).resolve()),
         folder=folder.resolve(),  # jobs know it by this name, wherever the next call comes from
         budget=chosen.budget,
@@ -139,7 +139,7 @@ def run_study(
         outcomes = study.read(context, results)
     finally:
         home.add_seconds(time.monotonic() - begun)
-    command = _command(name, given if study.needs_images else None, chosen, epochs, folder, data_root)
+    command = _command(name, given if context.source else None, chosen, epochs, folder, data_root)
     _write(study, context, outcomes, command, home.seconds)
     from skipline.report.study import write_study_report
 

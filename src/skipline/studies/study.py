@@ -70,7 +70,7 @@ class Context:
     """What a study is run with.
 
     Attributes:
-        dataset: the source, opened; None for studies that need no images (`Study.needs_images`).
+        dataset: the source, opened; None for studies that need no labelled images (`Study.needs_images`).
         source: as given, absolute where it is a path: what a job in another process opens again.
         data_root: where downloads are, or None.
         folder: the study's own; runs and pictures go below it.
@@ -121,7 +121,8 @@ class Study:
         jobs: from the context to the jobs, longest first.
         read: from the context and the jobs' results by key to claims and panels; may write pictures below
             `context.folder`.
-        needs_images: whether a source must be opened.
+        needs_images: whether a source of labelled images must be opened.
+        takes_photos: whether its jobs open a source themselves, as photos without classes.
         sample: what the largest of the runs computes, so that it can be measured how they best share the cores; None
             takes one thread each without measuring, as the small networks of the quick studies always want it.
         announce: a sentence on how long it will take, measured before the jobs run; None where minutes are usual.
@@ -136,6 +137,7 @@ class Study:
     read: Callable[[Context, dict[str, dict[str, Any]]], Outcomes]
     default_source: str = "digits"
     needs_images: bool = True
+    takes_photos: bool = False
     sample: Callable[[Context], Sample] | None = None
     announce: Callable[[Context], str] | None = None
 

@@ -1,6 +1,6 @@
 """Training: recipes, the loop, checkpoints and run folders."""
 
-from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
+from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, Scored, StepRecord
 from skipline.training.plan import Plan, default_choice, usable_threads, wanted_side
 from skipline.training.recipe import Recipe
 from skipline.training.recipe_files import changed, read_recipe
@@ -17,6 +17,7 @@ __all__ = [
     "Recipe",
     "RunResult",
     "RunStart",
+    "Scored",
     "StepRecord",
     "changed",
     "default_choice",

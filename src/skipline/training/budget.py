@@ -8,7 +8,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from skipline.data import Batches
+from skipline.training.objective import BatchSource
 from skipline.training.precision import Execution, Loss, timed_pass
 from skipline.training.recipe import Recipe
 
@@ -20,7 +20,7 @@ FORWARD = 0.4  # cost of measuring an image as a share of training on it
 def epochs_in_time(
     recipe: Recipe,
     network: nn.Module,
-    batches: Batches,
+    batches: BatchSource,
     held_out: int,
     execution: Execution,
     loss: Loss,

@@ -7,7 +7,7 @@ from typing import Any
 
 from skipline.training.events import EventLog
 from skipline.training.loop import LoopEnd
-from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
+from skipline.training.observer import EpochRecord, Observer, RunStart, Scored, StepRecord
 
 
 class Diary(Observer):
@@ -20,7 +20,7 @@ class Diary(Observer):
 
     def __init__(self, folder: Path, measured_on: str) -> None:
         self._folder, self._measured_on = folder, measured_on
-        self._every = 1
+        self._every, self._score = 1, ""
         self._opened: EventLog | None = None
 
     @property
@@ -57,16 +57,18 @@ class Diary(Observer):
     def on_run_start(self, start: RunStart) -> None:
         """Aim at about a thousand step events a run, and at least one in fifty steps."""
         self._every = min(50, max(1, start.steps // 1000))
+        self._score = start.score
 
     def on_step(self, record: StepRecord) -> None:
         """Write every so many steps."""
         if record.step % self._every == 0 or record.step == 1:
-            self._log.write("step", **vars(record))
+            values = vars(record)
+            self._log.write("step", **{self._score if k == "score" else k: v for k, v in values.items()})
 
     def on_epoch(self, record: EpochRecord) -> None:
         """Write every epoch."""
         values = {
-            key: vars(value) if isinstance(value, Measurement) else value
+            key: value.named(self._score) if isinstance(value, Scored) else value
             for key, value in vars(record).items()
         }
         values["test"] = values.pop("held_out")

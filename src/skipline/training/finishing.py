@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from skipline.bundle import Evaluation, evaluate, logits_of, save_bundle
-from skipline.data import Dataset, ImageSet, Progress
+from skipline.bundle import Evaluation, by_file, evaluate, logits_of, save_bundle
+from skipline.data import Dataset, ImageSet, Preprocessing, Progress
 from skipline.data.values import AnyPreprocessing
 from skipline.machine import describe_machine
 from skipline.metrics import cross_entropy, top_k_accuracy
@@ -22,6 +22,7 @@ from skipline.training.observer import Measurement
 from skipline.training.plan import Plan
 from skipline.training.precision import Execution
 from skipline.training.results import Figures, write_evaluation
+from skipline.training.sound_mistakes import save_sound_mistakes
 
 WEAKEST = 5  # classes that a model card names
 TRAIN_SAMPLE = 5_000  # training images that the final training accuracy is measured on
@@ -69,7 +70,12 @@ def finish(
     }
     provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
-    write_evaluation(folder, train, test, tta, save_mistakes(folder, test, dataset.test), end)
+    if dataset.audio is None:
+        mistakes = save_mistakes(folder, test, dataset.test)
+    else:
+        assert isinstance(preprocessing, Preprocessing)
+        mistakes = save_sound_mistakes(folder, test, dataset.test, preprocessing, Path(plan.source))
+    write_evaluation(folder, train, test, tta, mistakes, end)
     augmented = Measurement(tta.top1, tta.loss) if tta else None
     return Figures(train, Measurement(test.top1, test.loss), augmented)
 
@@ -82,10 +88,11 @@ def measure(
     device: torch.device,
     progress: Progress,
 ) -> Measurement:
-    """Top-1 and loss of a network on images."""
+    """Top-1 and loss of a network on images; of files where several images are of one."""
     logits = logits_of(network, images, preprocessing, precision=precision, device=device, progress=progress)
-    loss = cross_entropy(logits, images.labels)
-    return Measurement(top_k_accuracy(logits, images.labels, 1), loss if math.isfinite(loss) else None)
+    logits, labels = by_file(logits, images)
+    loss = cross_entropy(logits, labels)
+    return Measurement(top_k_accuracy(logits, labels, 1), loss if math.isfinite(loss) else None)
 
 
 def _sample(images: ImageSet, seed: int) -> ImageSet:
@@ -94,7 +101,10 @@ def _sample(images: ImageSet, seed: int) -> ImageSet:
         return images
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy()
-    return replace(images, images=images.images[chosen], labels=images.labels[chosen], files=())
+    groups = None if images.groups is None else images.groups[chosen]
+    return replace(
+        images, images=images.images[chosen], labels=images.labels[chosen], files=(), groups=groups
+    )
 
 
 def _headline(evaluation: Evaluation) -> dict[str, Any]:

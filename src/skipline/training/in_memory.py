@@ -19,7 +19,7 @@ from skipline.training.few_images import with_least_steps
 from skipline.training.loop import Loop
 from skipline.training.losses import step_loss
 from skipline.training.memory import keep_inputs_alone
-from skipline.training.observer import Measurement
+from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
 from skipline.training.pretrained import check_kind, find_weights, settled
 from skipline.training.recipe import Recipe
@@ -117,9 +117,11 @@ def _train(
         epochs = epochs_in_time(recipe, network, batches, 0, execution, loss)
         recipe = recipe.model_copy(update={"epochs": epochs, "minutes": None})
     torch.manual_seed(seed)  # dropout and stochastic depth draw from here on
-    unmeasured = Measurement(0.0, None)
+    unmeasured = Scored(0.0, None)
     loop = Loop(network, batches, recipe, execution, scratch / "last.ckpt", lambda _: unmeasured)
     end = loop.run()
     if end.status == "interrupted":
         raise KeyboardInterrupt
-    return loop.result.eval().cpu(), preprocessing, end.epochs
+    trained = loop.result.eval().cpu()
+    assert isinstance(trained, models.Network)
+    return trained, preprocessing, end.epochs

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from skipline.data import Batch, Batches
+from skipline.data import Batch
 from skipline.errors import InputError, NonFiniteLossError
-from skipline.models import Network
 from skipline.training.checkpoint import random_state, restore_random_state, save_checkpoint
 from skipline.training.ema import MovingAverage
 from skipline.training.interrupt import InterruptRequest
 from skipline.training.lookahead import Lookahead
-from skipline.training.losses import logits_in, training_loss
-from skipline.training.observer import EpochRecord, Measurement, Observer, RunStart, StepRecord
+from skipline.training.objective import BatchSource, Objective, classification
+from skipline.training.observer import EpochRecord, Observer, RunStart, Scored, StepRecord
 from skipline.training.optimizer import build_optimizer, heads, set_rate
 from skipline.training.precision import Execution
 from skipline.training.recipe import Recipe
@@ -53,30 +52,33 @@ class Loop:
 
     Args:
         network: on its device; parameters that need no gradient now are never learnt.
-        batches: the training images.
+        batches: what to learn from.
         recipe: resolved, `precision` aside.
         execution: how to compute; is applied to the network.
         checkpoint: where to save.
-        measure: result of a network on held-out images.
+        measure: what a network reaches on held-out samples.
         observers: called in this order.
         note: adds a line to the run's events; handed to the observers.
+        objective: what is minimised and shown; None takes the recipe's cross-entropy and top-1 accuracy.
     """
 
     def __init__(
         self,
-        network: Network,
-        batches: Batches,
+        network: nn.Module,
+        batches: BatchSource,
         recipe: Recipe,
         execution: Execution,
         checkpoint: Path,
-        measure: Callable[[nn.Module], Measurement],
+        measure: Callable[[nn.Module], Scored],
         observers: Sequence[Observer] = (),
         note: Callable[..., None] = lambda kind, **values: None,
+        objective: Objective | None = None,
     ) -> None:
         self.network, self.batches, self.recipe, self.execution = network, batches, recipe, execution
         self._forward = execution.apply(network)
         self._checkpoint, self._measure = checkpoint, measure
         self._observers, self._note = observers, note
+        self.objective = objective or classification(recipe.label_smoothing)
         self._heads = heads(network)
         self._device = next(network.parameters()).device
         self._accumulate = min(recipe.optimizer.accumulate, batches.steps_per_epoch)
@@ -97,7 +99,7 @@ class Loop:
         self._pending: list[tuple[int, float, torch.Tensor, torch.Tensor]] = []
 
     @property
-    def result(self) -> Network:
+    def result(self) -> nn.Module:
         """The network to keep: the moving average where the recipe has one."""
         return self.network if self.ema is None else self.ema.network
 
@@ -116,6 +118,7 @@ class Loop:
             self.steps,
             self.steps_per_epoch,
             self.batches,
+            self.objective.name,
             self._note,
         )
         for observer in self._observers:
@@ -167,14 +170,14 @@ class Loop:
         rate = self.recipe.optimizer.lr * self._warmup.factor()
         rate *= rate_factor(self.recipe.schedule, self.step, self.steps, self.steps_per_epoch)
         set_rate(self.optimizer, rate)
-        losses, hits = [], []
+        losses, scores = [], []
         share = 1 / len(batches)
         for batch in batches:
             self._images += len(batch.labels)
             self._totals.images += len(batch.labels)
-            for loss, hit in self._forward_backward(batch, share, rate):
+            for loss, score in self._forward_backward(batch, share, rate):
                 losses.append(loss)
-                hits.append(hit)
+                scores.append(score)
         if self.recipe.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip_norm)
         self.optimizer.step()
@@ -184,7 +187,7 @@ class Loop:
         self.step += 1
         if self._lookahead is not None:
             self._lookahead.update(self.network, self.step)
-        self._pending.append((self.step, rate, torch.stack(losses).sum(), torch.stack(hits).sum()))
+        self._pending.append((self.step, rate, torch.stack(losses).sum(), torch.stack(scores).sum()))
         # The error warm-up decides on the next step's rate: it cannot wait for a late reading.
         if self._device.type == "cpu" or not self._warmup.done or len(self._pending) >= GPU_READ_EVERY:
             self._read_pending()
@@ -192,31 +195,31 @@ class Loop:
     def _forward_backward(
         self, batch: Batch, share: float, rate: float
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Loss and hit rate of each part of a batch, as shares of the step's."""
+        """Loss and score of each part of a batch, as shares of the step's."""
         images = self.execution.lay_out(batch.images.to(self._device, non_blocking=True))
         targets, labels = batch.targets.to(self._device), batch.labels.to(self._device)
         for part in self.execution.parts(len(images)):
             with self.execution.precision.autocast(self._device):
                 output = self._forward(images[part])
             weight = share * len(labels[part]) / len(labels)
-            loss = training_loss(output, targets[part], self.recipe.label_smoothing) * weight
+            loss = self.objective.loss(output, targets[part]) * weight
             if self._device.type == "cpu" and not torch.isfinite(loss):
                 raise self._non_finite(self.step + 1, rate, loss.item())
             loss.backward()  # type: ignore[no-untyped-call]
-            hit = (logits_in(output).argmax(1) == labels[part]).float().mean()
-            yield loss.detach(), hit * weight
+            score = self.objective.score(output, targets[part], labels[part])
+            yield loss.detach(), score * weight
 
     def _read_pending(self) -> None:
         if not self._pending:
             return
-        values = torch.stack([torch.stack((loss, hit)) for _, _, loss, hit in self._pending]).tolist()
+        values = torch.stack([torch.stack((loss, score)) for _, _, loss, score in self._pending]).tolist()
         pending, self._pending = self._pending, []
-        for (step, rate, _, _), (loss, top1) in zip(pending, values, strict=True):
+        for (step, rate, _, _), (loss, score) in zip(pending, values, strict=True):
             if loss != loss or abs(loss) == float("inf"):
                 raise self._non_finite(step, rate, loss)
-            self._warmup.observe(1 - top1)
-            self._totals.add(loss, top1, rate)
-            record = StepRecord(step, step / self.steps_per_epoch, loss, top1, rate, self._throughput())
+            self._warmup.observe(1 - score)
+            self._totals.add(loss, score, rate)
+            record = StepRecord(step, step / self.steps_per_epoch, loss, score, rate, self._throughput())
             for observer in self._observers:
                 observer.on_step(record)
 
@@ -340,16 +343,16 @@ class _Totals:
 
     steps: int = 0
     loss: float = 0.0
-    top1: float = 0.0
+    score: float = 0.0
     lr: float = 0.0
     seconds: float = 0.0
     images: int = 0
 
-    def add(self, loss: float, top1: float, lr: float) -> None:
-        self.steps, self.loss, self.top1, self.lr = self.steps + 1, self.loss + loss, self.top1 + top1, lr
+    def add(self, loss: float, score: float, lr: float) -> None:
+        self.steps, self.loss, self.score, self.lr = self.steps + 1, self.loss + loss, self.score + score, lr
 
-    def mean(self) -> Measurement:
-        return Measurement(self.top1 / max(1, self.steps), self.loss / max(1, self.steps))
+    def mean(self) -> Scored:
+        return Scored(self.score / max(1, self.steps), self.loss / max(1, self.steps))
 
     def state(self) -> dict[str, float]:
         return dict(vars(self))

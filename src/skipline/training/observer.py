@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from skipline.data import Batches
+from skipline.training.objective import BatchSource
 from skipline.training.recipe import Recipe
 
 
@@ -24,6 +24,7 @@ class RunStart:
         steps: steps of the whole run.
         steps_per_epoch: steps of one epoch.
         batches: of the run; making one disturbs nothing.
+        score: name of what records call the score: "top1" for classifiers.
         note: adds a line to the run's events: its kind, then values by name.
     """
 
@@ -33,7 +34,8 @@ class RunStart:
     step: int
     steps: int
     steps_per_epoch: int
-    batches: Batches
+    batches: BatchSource
+    score: str
     note: Callable[..., None]
 
 
@@ -45,7 +47,7 @@ class StepRecord:
         step: steps done, 1-based.
         epoch: the same in epochs.
         loss: mean loss of the step's images before the step.
-        top1: share of them classified rightly, 0-1.
+        score: of them, such as the share classified rightly, 0-1.
         lr: the learning rate used.
         images_per_second: of training alone, over the epoch so far.
     """
@@ -53,14 +55,31 @@ class StepRecord:
     step: int
     epoch: float
     loss: float
-    top1: float
+    score: float
     lr: float
     images_per_second: float
 
 
 @dataclass(frozen=True)
+class Scored:
+    """What a loop reads off on some samples.
+
+    Attributes:
+        score: what the objective calls so, such as top-1 accuracy, 0-1.
+        loss: mean, or None where it is not finite.
+    """
+
+    score: float
+    loss: float | None
+
+    def named(self, score: str) -> dict[str, float | None]:
+        """Plain values, the score under its own name."""
+        return {score: self.score, "loss": self.loss}
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """Result on a set of images.
+    """Result of a classifier on a set of images.
 
     Attributes:
         top1: share classified rightly, 0-1.
@@ -69,6 +88,10 @@ class Measurement:
 
     top1: float
     loss: float | None
+
+    def scored(self) -> Scored:
+        """As a loop reads it: top-1 accuracy is a classifier's score."""
+        return Scored(self.top1, self.loss)
 
 
 @dataclass(frozen=True)
@@ -88,8 +111,8 @@ class EpochRecord:
     epoch: int
     step: int
     lr: float
-    train: Measurement
-    held_out: Measurement | None
+    train: Scored
+    held_out: Scored | None
     seconds: float
     images_per_second: float
 

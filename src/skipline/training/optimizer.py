@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from skipline.models import Network
 from skipline.training.recipe import Finetune, Optimizer
 
 NORMALISATION = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -38,9 +37,9 @@ def build_optimizer(
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, foreach=True)
 
 
-def heads(network: Network) -> nn.ModuleList:
-    """The layers that map features to classes, auxiliary ones included; all else is the body."""
-    return nn.ModuleList([network.get_submodule(name) for name in network.classifiers])
+def heads(network: nn.Module) -> nn.ModuleList:
+    """The layers that map features to classes, auxiliary ones included, if there are any; all else is the body."""
+    return nn.ModuleList([network.get_submodule(name) for name in getattr(network, "classifiers", ())])
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

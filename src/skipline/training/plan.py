@@ -112,6 +112,8 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
     Returns:
         Catalogue name and recipe.
     """
+    if dataset.audio is not None:
+        return "resnet20", named_recipe("sounds")
     side = max(dataset.train.shape[1:])
     if dataset.train.values:
         large = "resnet20" if side <= SMALL_SIDE else "resnet18"
@@ -132,7 +134,8 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
         dataset: opened with `stored` as the recipe asks.
 
     Returns:
-        The preprocessing: photos keep a margin of 1/8 around the crop, small images are seen whole.
+        The preprocessing: photos keep a margin of 1/8 around the crop, small images are seen whole, of the windows of
+        sounds the middle.
 
     Raises:
         RecipeError: a side above the stored one, or statistics for another number of channels.
@@ -144,8 +147,11 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
             "those; give a source of images here"
         )
     channels, height, width = dataset.train.shape
-    stored = min(height, width)
-    side = wanted.side or (stored * 7 // 8 if dataset.photographic else stored)
+    if dataset.audio is not None:
+        stored, side = width, height  # frames, and mel bands: as many frames as these are seen
+    else:
+        stored = min(height, width)
+        side = wanted.side or (stored * 7 // 8 if dataset.photographic else stored)
     mistakes = []
     if side > stored:
         mistakes.append(f"input.side: expected at most input.stored, {stored} pixels, got {side}")
@@ -158,7 +164,7 @@ def resolve_preprocessing(wanted: Input, dataset: Dataset) -> Preprocessing:
     if mistakes:
         raise RecipeError(mistakes)
     mean, std = _statistics(wanted, dataset)
-    return Preprocessing(channels=channels, stored=stored, side=side, mean=mean, std=std)
+    return Preprocessing(channels=channels, stored=stored, side=side, mean=mean, std=std, audio=dataset.audio)
 
 
 def _statistics(wanted: Input, dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -27,6 +27,9 @@ class _Options(_Part):
     variant: _Name | None = None
     zero_gamma: bool = False
     stochastic_depth: float = 0.0
+    scale: Annotated[int, Field(ge=1, le=8)] | None = None
+    global_residual: bool | None = None
+    residual_scaling: float | None = None
 
 
 class _Execution(_Part):

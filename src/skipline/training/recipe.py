@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from skipline.data import Augmentation
+from skipline.data import Audio, Augmentation
 from skipline.errors import RecipeError, shown
 
 MISTAKES_SHOWN = 20
@@ -147,6 +147,22 @@ class Finetune(_Section):
     freeze_norm: bool = False
 
 
+class Upscaling(_Section):
+    """How a network learns to enlarge images; `skipline upscale` alone reads it.
+
+    Attributes:
+        patch: side in pixels of the large patches of a step, a multiple of the scale.
+        steps_per_epoch: an epoch is so many batches, however many photos there are.
+        loss: "l1", mean absolute error (Lim et al. 2017), or "l2", mean squared error (Kim et al. 2016).
+        jpeg: quality of JPEG artefacts that the small images have, 1-95; None for none.
+    """
+
+    patch: Annotated[int, Field(ge=8, le=1024)] = 96
+    steps_per_epoch: Annotated[int, Field(ge=1, le=100_000)] = 50
+    loss: Literal["l1", "l2"] = "l1"
+    jpeg: Annotated[int, Field(ge=1, le=95)] | None = None
+
+
 class Recipe(_Section):
     """A complete recipe; the named ones are functions in `skipline.training.recipes`.
 
@@ -180,6 +196,8 @@ class Recipe(_Section):
             backward pass (Chen et al., 1604.06174): a fraction of the memory, for another forward pass of time.
         checkpoint_every: steps between checkpoints.
         finetune: where trained weights come from and how they are adapted.
+        audio: how sounds become spectrograms; None for images.
+        upscaling: how a network learns to enlarge images; None for all others.
     """
 
     name: str = "custom"
@@ -204,6 +222,8 @@ class Recipe(_Section):
     gradient_checkpointing: bool = False
     checkpoint_every: Count = 200
     finetune: Finetune = Finetune()
+    audio: Audio | None = None
+    upscaling: Upscaling | None = None
 
     @model_validator(mode="after")
     def _nothing_undoes_another(self) -> Recipe:
@@ -213,7 +233,22 @@ class Recipe(_Section):
             raise ValueError(
                 "whiten would replace the first layer of the weights that finetune.weights brings"
             )
+        if self.audio is not None:
+            self._fits_sounds(self.audio)
         return self
+
+    def _fits_sounds(self, audio: Audio) -> None:
+        """What is said of images must hold for spectrograms as well."""
+        if self.input.side not in (None, audio.mels):
+            raise ValueError(
+                f"input.side must be audio.mels = {audio.mels}, or left out, for sounds, got {self.input.side}"
+            )
+        if self.input.stored is not None and self.input.stored < audio.mels:
+            raise ValueError(
+                f"input.stored counts frames, at least audio.mels = {audio.mels}, got {self.input.stored}"
+            )
+        if self.tta != "none":
+            raise ValueError(f"tta = '{self.tta}' would play sounds backwards: set it to none")
 
     def side(self, epoch: int, epochs: int) -> int | None:
         """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side, as in the last epoch."""
@@ -262,7 +297,11 @@ def keys() -> dict[str, bool]:
     """Every key that `--set` and a TOML file may name, dotted, with whether None is a value for it."""
     flat: dict[str, bool] = {}
     for name, field in Recipe.__pydantic_fields__.items():
-        inner = getattr(field.annotation, "__pydantic_fields__", None)
+        parts = (
+            field.annotation,
+            *get_args(field.annotation),
+        )  # a section that may be absent is a union with None
+        inner = next(filter(None, (getattr(part, "__pydantic_fields__", None) for part in parts)), None)
         if inner is None:
             flat[name] = type(None) in get_args(field.annotation)
         else:

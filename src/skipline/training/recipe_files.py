@@ -94,11 +94,11 @@ def _merged(values: dict[str, Any], overrides: Iterable[str], origin: str) -> tu
             mistakes.append(f"expected key=value, got {shown(text)}")
             continue
         section, _, leaf = key.partition(".")
-        if leaf and section in sections and not isinstance(values.get(section, {}), dict):
+        if leaf and section in sections and not isinstance(values.get(section, {}), dict | None):
             continue  # a mistake of the file, which `validated` will tell
-        table, place = (
-            (values.setdefault(section, {}), leaf) if leaf and section in sections else (values, key)
-        )
+        if leaf and section in sections and values.get(section) is None:
+            values[section] = {}  # absent so far, such as [audio] in a recipe for images
+        table, place = (values[section], leaf) if leaf and section in sections else (values, key)
         table[place] = None if value.lower() == "none" and known.get(key) else _value(value)
     if mistakes:
         raise RecipeError(mistakes, origin)

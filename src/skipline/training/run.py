@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,23 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.data import Batches, Dataset, Progress, open_source, silent
+from skipline.data import Batches, Dataset, Progress, open_sounds, open_source, silent
+from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
-from skipline.machine import describe_machine, device, peak_memory_bytes
-from skipline.training.autotune import choose_execution
-from skipline.training.budget import epochs_in_time
+from skipline.machine import device
 from skipline.training.building import build_network
-from skipline.training.checkpoint import load_checkpoint
-from skipline.training.diary import Diary
 from skipline.training.few_images import with_least_steps
 from skipline.training.finishing import finish, measure
-from skipline.training.loop import Loop, LoopEnd
-from skipline.training.losses import step_loss
-from skipline.training.memory import activation_bytes, keep_inputs_alone
-from skipline.training.observer import Measurement, Observer
+from skipline.training.loop import LoopEnd
+from skipline.training.memory import keep_inputs_alone
+from skipline.training.objective import classification
+from skipline.training.observer import Measurement, Observer, Scored
 from skipline.training.plan import Plan, usable_threads, wanted_side
-from skipline.training.precision import Execution
-from skipline.training.pretrained import about_input, check_kind, find_weights, settled
-from skipline.training.recipe import Recipe
+from skipline.training.pretrained import Pretrained, about_input, check_kind, find_weights, settled
 from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
+from skipline.training.session import Say, Session, quiet
 from skipline.training.value_input import prepared_input, words_for
 from skipline.training.whitening import whiten
 
@@ -67,15 +63,17 @@ class RunResult:
         return run_html("run", [("network", self)], None)
 
 
-Say = Callable[[str, str], None]
-
-
-def quiet(topic: str, message: str) -> None:
-    """Say nothing."""
-
-
 def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
-    """Open the source of a plan, decoded as its recipe asks."""
+    """Open the source of a plan, decoded as its recipe asks: as sounds where it has a table [audio]."""
+    if plan.recipe.audio is not None:
+        return open_sounds(
+            plan.source,
+            audio=plan.recipe.audio,
+            stored=plan.recipe.input.stored,
+            seed=plan.seed,
+            strict=plan.strict,
+            progress=progress,
+        )
     root = Path(plan.data_root) if plan.data_root else None
     return open_source(
         plan.source,
@@ -120,12 +118,12 @@ def start_run(
             f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
         )
     plan = replace(plan, fingerprint=dataset.fingerprint)
-    session = _Session(plan, folder, dataset, observers, progress, say, fresh=True)
+    session = _prepared(plan, folder, dataset, observers, progress, say, fresh=True)
     if overwrite:
         remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
-    return session.train()
+    return _result(folder, *session.train())
 
 
 def resume_run(
@@ -153,6 +151,8 @@ def resume_run(
             f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
         )
     plan = Plan.read(folder / "recipe.toml")
+    if plan.recipe.upscaling is not None:
+        raise InputError(f"'{folder}' learns to enlarge images: skipline upscale train --resume {folder}")
     finished = read_evaluation(folder)
     if finished is not None:
         figures, end = finished
@@ -164,215 +164,147 @@ def resume_run(
             f"expected {plan.fingerprint[:12]}): bring the original files back, or start a new run"
         )
     fresh = not (folder / "last.ckpt").exists()
-    return _Session(plan, folder, dataset, observers, progress, say, fresh).train()
+    return _result(folder, *_prepared(plan, folder, dataset, observers, progress, say, fresh).train())
 
 
-class _Session:
-    """One process's share of a run; the folder carries everything to the next.
+def _result(folder: Path, end: LoopEnd, figures: Figures | None) -> RunResult:
+    return RunResult(
+        folder,
+        folder / "bundle",
+        end.status,
+        end.epochs,
+        end.seconds,
+        end.images_per_second,
+        *(figures or (None, None, None)),
+    )
 
-    `fresh` says that the run begins here. A checkpoint in the folder does not: it may be of a run to be overwritten.
+
+def _prepared(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    observers: Sequence[Observer],
+    progress: Progress,
+    say: Say,
+    fresh: bool,
+) -> _Session:
+    """Everything up to the first step; nothing is written.
+
+    Args:
+        plan: what to run.
+        folder: of the run.
+        dataset: its source.
+        observers: attached to the loop.
+        progress: shows long work.
+        say: told what was decided.
+        fresh: the run begins here. A checkpoint in the folder does not tell: it may be of a run to be overwritten.
     """
+    if plan.recipe.early_stopping is not None and dataset.validation is None:
+        raise InputError(
+            "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
+        )
+    torch.set_num_threads(usable_threads(plan.threads or None))
+    # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
+    wanted = plan.recipe.finetune.weights
+    weights = find_weights(wanted, plan.model, progress) if wanted and fresh else None
+    if weights is not None:
+        check_kind(weights, dataset.train)
+        plan = replace(plan, recipe=settled(plan.recipe, weights, dataset.train.shape[0]))
+    preprocessing = prepared_input(plan.recipe, plan.model, dataset)
+    network, plan = _build(plan, dataset, weights, preprocessing, say)
+    # Counting runs the network once: an input it cannot take is refused here, before anything is written.
+    cost = models.cost(network, preprocessing.input)
+    batches = Batches(
+        dataset.train,
+        preprocessing,
+        batch_size=plan.recipe.batch_size,
+        augmentation=plan.recipe.augmentation,
+        seed=plan.seed,
+    )
+    plan = replace(plan, recipe=with_least_steps(plan.recipe, batches, say))
+    network.to(device())
+    if plan.recipe.whiten and whiten(network, batches):
+        say("first layer", "whitening patterns of the training images, not learnt")
+    return _Session(plan, folder, dataset, preprocessing, network, cost, batches, observers, progress, say)
+
+
+def _build(
+    plan: Plan, dataset: Dataset, weights: Pretrained | None, preprocessing: AnyPreprocessing, say: Say
+) -> tuple[models.Network, Plan]:
+    network = build_network(
+        plan.model,
+        plan.recipe,
+        plan.options,
+        classes=len(dataset.classes),
+        channels=dataset.train.shape[0],
+        seed=plan.seed,
+    )
+    if weights is not None:
+        say("weights", str(weights.fill(network, dataset.classes)))
+        for sentence in about_input(weights, preprocessing):
+            say("input", sentence)
+    if plan.recipe.gradient_checkpointing:
+        keep_inputs_alone(network)
+    # JSON values only, and complete: this is what a bundle needs to build the network again.
+    return network, replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
+
+
+class _Session(Session[Figures]):
+    """A classifier on labelled images."""
 
     def __init__(
         self,
         plan: Plan,
         folder: Path,
         dataset: Dataset,
+        preprocessing: AnyPreprocessing,
+        network: models.Network,
+        cost: models.Cost,
+        batches: Batches,
         observers: Sequence[Observer],
         progress: Progress,
         say: Say,
-        fresh: bool,
     ) -> None:
-        self.folder, self.dataset, self._progress, self._say = folder, dataset, progress, say
-        if plan.recipe.early_stopping is not None and dataset.validation is None:
-            raise InputError(
-                "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
-            )
-        self._device = device()
-        torch.set_num_threads(usable_threads(plan.threads or None))
-        self._fresh = fresh
-        plan = self._take_over_weights(plan)
-        self.preprocessing = prepared_input(plan.recipe, plan.model, dataset)
-        self.network, plan = self._build(plan)
-        self.batches = Batches(
-            dataset.train,
-            self.preprocessing,
-            batch_size=plan.recipe.batch_size,
-            augmentation=plan.recipe.augmentation,
-            seed=plan.seed,
-        )
-        plan = replace(plan, recipe=with_least_steps(plan.recipe, self.batches, say))
-        if plan.recipe.whiten and whiten(self.network, self.batches):
-            say("first layer", "whitening patterns of the training images, not learnt")
-        self.execution = self._choose_execution(plan)
-        self.activation_bytes = self._announce_memory(plan)
-        chosen: dict[str, Any] = {"precision": self.execution.precision.name}
-        if plan.recipe.minutes is not None:
-            chosen |= {"epochs": self._choose_epochs(plan.recipe), "minutes": None}
-        # The choices are part of the plan: a resumed run must not measure again and decide otherwise.
-        self.plan = replace(
+        self.dataset, self.preprocessing, self.cost = dataset, preprocessing, cost
+        super().__init__(
+            folder,
             plan,
-            recipe=plan.recipe.model_copy(update=chosen),
-            threads=self.execution.threads,
-            execution=self.execution.settings(),
+            network,
+            batches,
+            classification(plan.recipe.label_smoothing),
+            held_out=len(dataset.validation or dataset.test),
+            measured_on="test" if dataset.validation is None else "validation",
+            observers=observers,
+            progress=progress,
+            say=say,
         )
-        self._observers = observers
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "last.ckpt"
-
-    def train(self) -> RunResult:
-        diary = Diary(self.folder, "test" if self.dataset.validation is None else "validation")
-        loop = Loop(
-            self.network,
-            self.batches,
-            self.plan.recipe,
-            self.execution,
-            self._checkpoint,
-            self._measure_held_out,
-            [diary, *self._observers],
-            diary.note,
+    def measure(self, network: nn.Module) -> Scored:
+        held_out = self.dataset.validation or self.dataset.test
+        found = measure(
+            network, held_out, self.preprocessing, self.execution.precision.name, self.device, self.progress
         )
-        if self._checkpoint.exists():
-            loop.restore(load_checkpoint(self._checkpoint))
-            diary.resumed(loop.step)
-            self._say("resume", f"at step {loop.step:,} of {loop.steps:,}")
-        else:
-            torch.manual_seed(self.plan.seed)  # dropout and stochastic depth draw from here on
-            diary.started(self._start_event(loop))
-        try:
-            end = loop.run()
-        except BaseException:
-            diary.ended("failed", None, peak_memory_bytes())
-            raise
-        if end.status == "interrupted":
-            diary.ended(end.status, end, peak_memory_bytes())
-            return self._result(end, None)
-        figures = finish(
+        return found.scored()
+
+    def finish(self, network: nn.Module, end: LoopEnd) -> Figures:
+        assert isinstance(network, models.Network)
+        return finish(
             self.folder,
-            loop.result,
+            network,
             self.plan,
             self.dataset,
             self.preprocessing,
             self.execution,
             end,
-            self._progress,
-        )
-        diary.ended("done", end, peak_memory_bytes())
-        return self._result(end, figures)
-
-    def _take_over_weights(self, plan: Plan) -> Plan:
-        wanted = plan.recipe.finetune.weights
-        # A run that goes on has taken over what they bring, and its checkpoint holds what became of them.
-        self._weights = find_weights(wanted, plan.model, self._progress) if wanted and self._fresh else None
-        if self._weights is None:
-            return plan
-        check_kind(self._weights, self.dataset.train)
-        return replace(plan, recipe=settled(plan.recipe, self._weights, self.dataset.train.shape[0]))
-
-    def _build(self, plan: Plan) -> tuple[models.Network, Plan]:
-        recipe, channels = plan.recipe, self.dataset.train.shape[0]
-        network = build_network(
-            plan.model,
-            recipe,
-            plan.options,
-            classes=len(self.dataset.classes),
-            channels=channels,
-            seed=plan.seed,
-        )
-        if self._weights is not None:
-            self._say("weights", str(self._weights.fill(network, self.dataset.classes)))
-            for sentence in about_input(self._weights, self.preprocessing):
-                self._say("input", sentence)
-        # JSON values only, and complete: this is what a bundle needs to build the network again.
-        plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
-        if recipe.gradient_checkpointing:
-            keep_inputs_alone(network)
-        # Counting runs the network once: an input it cannot take is refused here, before anything is written.
-        self.cost = models.cost(network, self.preprocessing.input)
-        return network.to(self._device), plan
-
-    def _choose_execution(self, plan: Plan) -> Execution:
-        if plan.execution:  # a resumed run, or a twin
-            chosen = Execution(
-                bf16=plan.recipe.precision == "bf16", threads=usable_threads(plan.threads), **plan.execution
-            )
-        else:
-            batch = self.batches.batch(0, 0)
-            recipe, steps = plan.recipe, self.batches.steps_per_epoch * plan.recipe.epochs
-            cores = usable_threads(None)
-            chosen = choose_execution(
-                self.network,
-                batch.images.to(self._device),
-                batch.targets.to(self._device),
-                step_loss(recipe.label_smoothing),
-                precision=recipe.precision,
-                threads=(plan.threads,)
-                if plan.threads
-                else tuple(dict.fromkeys((cores, max(1, cores // 2), 1))),
-                steps=steps,
-                minutes=recipe.minutes,
-                progress=self._progress,
-            )
-        self._say("precision", f"{chosen} on {self._device}")
-        return chosen
-
-    def _announce_memory(self, plan: Plan) -> int:
-        batch = self.batches.batch(0, 0)
-        amount = activation_bytes(
-            self.network,
-            batch.images.to(self._device),
-            batch.targets.to(self._device),
-            step_loss(plan.recipe.label_smoothing),
-            self.execution,
-        )
-        how = " with gradient checkpointing" if plan.recipe.gradient_checkpointing else ""
-        self._say("memory", f"{amount / 2**20:,.0f} MiB of activations at batch {len(batch.images)}{how}")
-        return amount
-
-    def _choose_epochs(self, recipe: Recipe) -> int:
-        epochs = epochs_in_time(
-            recipe,
-            self.network,
-            self.batches,
-            len(self.dataset.validation or self.dataset.test),
-            self.execution,
-            step_loss(recipe.label_smoothing),
-        )
-        self._say(
-            "budget",
-            f"{epochs} of at most {recipe.epochs} epochs fit into {recipe.minutes:g} minutes of training on this "
-            "machine (measured; --epochs N sets another number)",
-        )
-        return epochs
-
-    def _measure_held_out(self, network: nn.Module) -> Measurement:
-        held_out = self.dataset.validation or self.dataset.test
-        return measure(
-            network, held_out, self.preprocessing, self.execution.precision.name, self._device, self._progress
+            self.progress,
         )
 
-    def _result(self, end: LoopEnd, figures: Figures | None) -> RunResult:
-        return RunResult(
-            self.folder,
-            self.folder / "bundle",
-            end.status,
-            end.epochs,
-            end.seconds,
-            end.images_per_second,
-            *(figures or (None, None, None)),
-        )
-
-    def _start_event(self, loop: Loop) -> dict[str, Any]:
-        data, plan = self.dataset, self.plan
+    def described(self) -> dict[str, Any]:
+        data = self.dataset
         return {
-            "model": plan.model,
-            "options": plan.options,
             "params": self.cost.params,
             "macs": self.cost.macs,
-            "recipe": plan.recipe.name,
-            "weights": plan.recipe.finetune.weights,
+            "weights": self.plan.recipe.finetune.weights,
             "source": {
                 "name": data.name,
                 "fingerprint": data.fingerprint,
@@ -388,13 +320,4 @@ class _Session:
                     *(f"left out {p.file}: {p.reason}" for p in data.problems),
                 ],
             },
-            "machine": describe_machine(),
-            "precision": str(self.execution),
-            "threads": self.execution.threads,
-            "device": str(self._device),
-            "seed": plan.seed,
-            "epochs": plan.recipe.epochs,
-            "steps_per_epoch": loop.steps_per_epoch,
-            "batch_size": self.batches.batch_size,
-            "activation_bytes": self.activation_bytes,
         }

@@ -170,6 +170,10 @@ def test_what_does_not_apply_is_told_together():
         "augmentation.random_erasing: is for photographs; hide values with cutout",
         "augmentation.auto: 'randaugment' edits colours of photographs; leave it out",
     ]
+    masks = Augmentation(time_masks=2, time_mask=3)
+    assert objections(masks, series=True) == [
+        "augmentation.time_masks: is for spectrograms of sounds; shift with pad_crop, hide with cutout"
+    ]
     pasted = "augmentation.cutmix: pastes a rectangle; blend series with mixup"
     assert objections(PHOTOGRAPHS, series=False) == told
     assert objections(PHOTOGRAPHS, series=True) == [*told, pasted]

@@ -15,7 +15,7 @@ from skipline.data import Batches, Dataset, open_source
 from skipline.diagnosis.probes import ProbeObserver, Reading
 from skipline.diagnosis.probes.observer import default_interval
 from skipline.models import Network
-from skipline.training import Measurement, Observer, Recipe, StepRecord, changed, named_recipe
+from skipline.training import Observer, Recipe, Scored, StepRecord, changed, named_recipe
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.loop import Loop
 from skipline.training.plan import resolve_preprocessing
@@ -88,7 +88,7 @@ def train(digits: Dataset, tmp_path: Path):
             recipe,
             Execution(),
             tmp_path / f"{name}.ckpt",
-            lambda network: Measurement(0.0, None),
+            lambda network: Scored(0.0, None),
             observers,
             lambda kind, **values: notes.append((kind, values)),
         )

@@ -27,6 +27,11 @@ def objections(augmentation: Augmentation, series: bool) -> list[str]:
         found.append("augmentation.random_erasing: is for photographs; hide values with cutout")
     if augmentation.auto != "none":
         found.append(f"augmentation.auto: '{augmentation.auto}' edits colours of photographs; leave it out")
+    found += [
+        f"augmentation.{key}: is for spectrograms of sounds; shift with pad_crop, hide with cutout"
+        for key in ("time_crop", "time_masks", "frequency_masks")
+        if getattr(augmentation, key)
+    ]
     if augmentation.cutmix and series:
         found.append("augmentation.cutmix: pastes a rectangle; blend series with mixup")
     return found

@@ -50,6 +50,11 @@ class ValuePreprocessing:
         return (self.channels, self.width) if self.series else self.stored_shape
 
     @property
+    def audio(self) -> None:
+        """Values are no sounds."""
+        return None
+
+    @property
     def opening(self) -> dict[str, Any]:
         """What `open_source` is told beside the source: values are always taken as they are."""
         return {}

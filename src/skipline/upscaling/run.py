@@ -1,0 +1,333 @@
+"""One run of `skipline upscale train`, from a plan to a run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skipline import models
+from skipline.data import Progress, silent
+from skipline.errors import InputError
+from skipline.machine import describe_machine, device
+from skipline.models.upscaling import Upscaler as Network
+from skipline.models.upscaling import create_upscaler
+from skipline.storage import parse_json, read_bounded, write_atomically
+from skipline.training import Observer, Plan
+from skipline.training.loop import LoopEnd
+from skipline.training.observer import Scored
+from skipline.training.plan import usable_threads
+from skipline.training.recipe import Upscaling
+from skipline.training.removing import remove_run
+from skipline.training.session import Say, Session, quiet
+from skipline.upscaling.bundle import Upscaler, save_upscaler
+from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evaluate_upscaler
+from skipline.upscaling.objective import batch_psnr, fidelity_objective
+from skipline.upscaling.patches import PatchBatches, Tiles, as_input, cut_tiles
+from skipline.upscaling.photos import Photos, limited, open_photos
+from skipline.upscaling.recipes import checked
+from skipline.upscaling.report_pictures import save_pictures
+
+FIGURES = "upscaling.json"
+LARGEST_FIGURES = 16 * 2**20  # bytes
+HELD_OUT_BYTES = 2**21  # of the tiles that are measured during training: 18 of the largest
+TEST_PHOTOS = 32  # measured at the end
+TEST_CROP = 512  # pixels: their centred squares
+
+
+@dataclass(frozen=True)
+class UpscaleRun:
+    """What a run left behind.
+
+    Attributes:
+        folder: the run folder.
+        bundle: the bundle in it.
+        status: "done" or "interrupted".
+        epochs: finished.
+        seconds: of training alone.
+        images_per_second: patches a second of training alone.
+        result: on the test photos; None when interrupted.
+    """
+
+    folder: Path
+    bundle: Path
+    status: str
+    epochs: int
+    seconds: float
+    images_per_second: float
+    result: UpscaleEvaluation | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `skipline upscale train --json` prints, but for the report."""
+        values = {key: value for key, value in vars(self).items() if key not in ("result", "folder")}
+        test = None if self.result is None else self.result.mean | {"n": len(self.result.images)}
+        return {"run": str(self.folder), **values, "bundle": str(self.bundle), "test": test}
+
+
+def start_upscaling(
+    plan: Plan,
+    folder: Path,
+    *,
+    photos: Photos | None = None,
+    overwrite: bool = False,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> UpscaleRun:
+    """Train from the beginning into a new run folder.
+
+    Args:
+        plan: `model` and `options` as `create_upscaler` takes them; `source` as `open_photos` does.
+        folder: created; must not hold a run yet.
+        photos: the plan's source where it is open already; None opens it.
+        overwrite: delete an earlier run in the folder, once the plan is known to be sound.
+        observers: attached to the loop.
+        progress: shows long work.
+        say: told what was decided, as (topic, sentence).
+
+    Raises:
+        InputError: the plan has mistakes, or the folder holds a run.
+    """
+    if (folder / "recipe.toml").exists() and not overwrite:
+        raise InputError(
+            f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
+        )
+    session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
+    if overwrite:
+        remove_run(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
+    return _result(folder, *session.train())
+
+
+def resume_upscaling(
+    folder: Path,
+    *,
+    photos: Photos | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Progress = silent,
+    say: Say = quiet,
+) -> UpscaleRun:
+    """Go on with an interrupted run, bit for bit as if it had not been interrupted.
+
+    Args:
+        folder: of the run.
+        photos: the plan's source where it is open already; None opens it.
+        observers: attached to the loop.
+        progress: shows long work.
+        say: told what was decided, as (topic, sentence).
+
+    Raises:
+        InputError: no run in the folder, or its photos have changed since.
+    """
+    if not (folder / "recipe.toml").exists():
+        raise InputError(
+            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
+        )
+    plan = Plan.read(folder / "recipe.toml")
+    if plan.recipe.upscaling is None:
+        raise InputError(f"'{folder}' is the run of a classifier: skipline train --resume {folder}")
+    if (finished := read_figures(folder)) is not None:
+        return UpscaleRun(folder, folder / "bundle", **finished)
+    session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
+    if plan.fingerprint != session.plan.fingerprint:
+        raise InputError(
+            f"the photos of '{plan.source}' have changed since this run began: bring the original files back, or start "
+            "a new run"
+        )
+    return _result(folder, *session.train())
+
+
+def read_figures(folder: Path) -> dict[str, Any] | None:
+    """What a finished run reached, as fields of `UpscaleRun`; None where it is not finished.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / FIGURES
+    if not path.exists():
+        return None
+    try:
+        values = parse_json(read_bounded(path, LARGEST_FIGURES))
+        images = tuple(PhotoResult(**image) for image in values["images"])
+        end = {key: values["end"][key] for key in ("status", "epochs", "seconds", "images_per_second")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"'{path}' cannot be read. Delete it to have the run measured again") from error
+    return {**end, "result": UpscaleEvaluation(images)}
+
+
+def _open(plan: Plan, progress: Progress) -> Photos:
+    return open_photos(plan.source, seed=plan.seed, data_root=plan.data_root, progress=progress)
+
+
+def _prepared(
+    plan: Plan,
+    folder: Path,
+    photos: Photos,
+    observers: Sequence[Observer],
+    progress: Progress,
+    say: Say,
+) -> _Session:
+    recipe, settings = checked(plan.recipe)
+    plan = replace(plan, recipe=recipe)
+    torch.set_num_threads(usable_threads(plan.threads or None))
+    network = create_upscaler(plan.model, **plan.options, seed=plan.seed)
+    plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
+    tiles = cut_tiles(photos.train, network.scale, jpeg=settings.jpeg, seed=plan.seed, progress=progress)
+    held_out = cut_tiles(
+        photos.test,
+        network.scale,
+        jpeg=settings.jpeg,
+        most_bytes=HELD_OUT_BYTES,
+        seed=plan.seed,
+        progress=silent,
+    )
+    side = tiles.high.shape[1]
+    problems = (*photos.problems, *tiles.problems)
+    left_out = f", {len(problems)} left out (named in the run)" if problems else ""
+    say(
+        photos.name,
+        f"{len(photos.train):,} photos to learn from, {len(photos.test):,} to test on{left_out}; {len(tiles):,} tiles "
+        f"of {side} x {side}",
+    )
+    for note in photos.notes:
+        say("", note)
+    batches = PatchBatches(
+        tiles,
+        patch=settings.patch,
+        batch_size=recipe.batch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+        seed=plan.seed,
+    )
+    network.to(device())
+    plan = replace(plan, fingerprint=tiles.fingerprint)
+    return _Session(
+        plan, settings, folder, photos, tiles, held_out, network, batches, observers, progress, say
+    )
+
+
+def _result(folder: Path, end: LoopEnd, result: UpscaleEvaluation | None) -> UpscaleRun:
+    return UpscaleRun(
+        folder, folder / "bundle", end.status, end.epochs, end.seconds, end.images_per_second, result
+    )
+
+
+class _Session(Session[UpscaleEvaluation]):
+    """An upscaler on photos."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Upscaling,
+        folder: Path,
+        photos: Photos,
+        tiles: Tiles,
+        held_out: Tiles,
+        network: Network,
+        batches: PatchBatches,
+        observers: Sequence[Observer],
+        progress: Progress,
+        say: Say,
+    ) -> None:
+        self.photos, self.tiles, self.held_out, self.settings = photos, tiles, held_out, settings
+        self.cost = models.cost(network, (network.channels, *batches.batch(0, 0).images.shape[2:]))
+        area = held_out.high.shape[1] ** 2 / batches.batch(0, 0).targets.shape[2] ** 2
+        super().__init__(
+            folder,
+            plan,
+            network,
+            batches,
+            fidelity_objective(settings.loss),
+            held_out=round(len(held_out) * area),
+            measured_on="test",
+            observers=observers,
+            progress=progress,
+            say=say,
+        )
+
+    def measure(self, network: nn.Module) -> Scored:
+        """PSNR and loss on tiles of the test photos, one tile at a time."""
+        training = network.training
+        network.eval()
+        scores, losses = [], []
+        try:
+            with torch.no_grad():
+                for low, high in zip(self.held_out.low, self.held_out.high, strict=True):
+                    targets = as_input(high[None]).to(self.device)
+                    output = network(as_input(low[None]).to(self.device))
+                    scores.append(batch_psnr(output, targets).item())
+                    losses.append(self.objective.loss(output, targets).item())
+        finally:
+            network.train(training)
+        return Scored(sum(scores) / len(scores), sum(losses) / len(losses))
+
+    def finish(self, network: nn.Module, end: LoopEnd) -> UpscaleEvaluation:
+        """Measure on test photos, and write bundle, figures and pictures."""
+        assert isinstance(network, Network)
+        upscaler = Upscaler(network.name, network.eval(), network.scale, {}, {})
+        test = limited(self.photos, len(self.photos.train), TEST_PHOTOS).test
+        result = evaluate_upscaler(
+            upscaler.enlarge,
+            upscaler.scale,
+            test,
+            jpeg=self.settings.jpeg,
+            crop=TEST_CROP,
+            progress=self.progress,
+        )
+        metrics = {"test": {**result.mean, "n": len(result.images), "crop": TEST_CROP}}
+        save_upscaler(self.folder / "bundle", network, metrics, self._provenance())
+        shown = save_pictures(self.folder, upscaler, test, result, jpeg=self.settings.jpeg, crop=TEST_CROP)
+        values = {**result.to_json(), "crop": TEST_CROP, "pictures": shown, "end": vars(end)}
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1)
+        write_atomically(self.folder / FIGURES, lambda file: file.write(text.encode()))
+        return result
+
+    def described(self) -> dict[str, Any]:
+        """Network and photos."""
+        photos = self.photos
+        problems = (*photos.problems, *self.tiles.problems)
+        return {
+            "task": "upscaling",
+            "params": self.cost.params,
+            "macs": self.cost.macs,
+            "bicubic": self._bicubic(),
+            "source": {
+                "name": photos.name,
+                "fingerprint": self.tiles.fingerprint,
+                "train": len(photos.train),
+                "test": len(photos.test),
+                "tiles": len(self.tiles),
+                "tile": self.tiles.high.shape[1],
+                "problems": len(problems),
+                "notes": [*photos.notes, *(f"left out {p.file}: {p.reason}" for p in problems)],
+            },
+        }
+
+    def _bicubic(self) -> float:
+        """PSNR of bicubic enlargement, measured as the curve is."""
+        from skipline.data.resizing import resize
+
+        scores = []
+        for low, high in zip(self.held_out.low, self.held_out.high, strict=True):
+            enlarged = as_input(resize(low, self.tiles.scale)[None])
+            scores.append(batch_psnr(enlarged, as_input(high[None])).item())
+        return sum(scores) / len(scores)
+
+    def _provenance(self) -> dict[str, Any]:
+        machine = describe_machine()
+        return {
+            "source": self.photos.name,
+            "fingerprint": self.tiles.fingerprint,
+            "seed": self.plan.seed,
+            "recipe": self.plan.recipe.name,
+            "upscaling": self.settings.model_dump(mode="json"),
+            "trained": time.strftime("%Y-%m-%d", time.gmtime()),
+            "precision": str(self.execution),
+            **{key: machine[key] for key in ("cpu", "torch", "skipline")},
+        }
