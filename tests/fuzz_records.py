@@ -91,6 +91,8 @@ def evaluation() -> bytes:
                     "true": "cat",
                     "predicted": "dog",
                     "probability": 0.9,
+                    "sound": "mistakes/00.wav",
+                    "spectrogram": {"start": 0.5, "end": 1.5, "ticks": [[1000.0, 0.5]], "top_db": 80.0},
                 }
             ],
             "end": {"status": "done", "epochs": 2, "seconds": 3.0, "images_per_second": 5.0},

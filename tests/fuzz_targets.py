@@ -27,7 +27,7 @@ import fuzz_records
 from skipline.bundle import load_bundle, save_bundle
 from skipline.bundle.manifest import read_manifest
 from skipline.bundle.weight_files import read_tensors
-from skipline.data import Preprocessing
+from skipline.data import Audio, Preprocessing, decode_sound
 from skipline.data.archive import Archive
 from skipline.data.decoding import decode
 from skipline.data.listing import Container
@@ -336,6 +336,32 @@ def _parse_image(data: bytes, folder: Path) -> object:
     return None
 
 
+@cache
+def _sounds() -> tuple[bytes, ...]:
+    """One of each format, of a tenth of a second."""
+    import soundfile
+
+    tone = 0.3 * np.sin(np.arange(800) / 5)
+    found = []
+    for form, subtype in (
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+        ("AIFF", "PCM_24"),
+    ):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.stack((tone, tone), axis=1), 8_000, format=form, subtype=subtype)
+        found.append(buffer.getvalue())
+    return tuple(found)
+
+
+def _parse_sound(data: bytes, folder: Path) -> object:
+    return decode_sound(
+        data, name="sound", audio=Audio(sample_rate=8_000, n_fft=256, window=256, hop=128, mels=16)
+    )
+
+
 def _parse_events(data: bytes, folder: Path) -> object:
     from skipline.diagnosis.targets import read_events
 
@@ -387,6 +413,7 @@ TARGETS = (
     Target("X.npy", _array, _parse_values("X.npy")),
     Target("values.csv", lambda: LINES, _parse_values("values.csv")),
     Target("image", _images, _parse_image),
+    Target("sound", _sounds, _parse_sound),
     Target("events.jsonl", lambda: (fuzz_records.events(),), _parse_events, run_page),
     Target("evaluation.json", lambda: (fuzz_records.evaluation(),), _parse_evaluation, run_page),
     Target("study.json", lambda: (fuzz_records.study(),), _parse_study, _show_study),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skipline.api.upscaling import train_upscaler
     from skipline.bundle import Bundle, Evaluation, Prediction, evaluate
     from skipline.bundle import load_bundle as load
-    from skipline.data import open_source
+    from skipline.data import open_sounds, open_source
     from skipline.models import create
     from skipline.models.cost import cost
     from skipline.studies.run import run_study as study
@@ -44,6 +44,7 @@ __all__ = [
     "load",
     "load_upscaler",
     "named_recipe",
+    "open_sounds",
     "open_source",
     "resume",
     "study",
@@ -65,6 +66,7 @@ _HOMES = {
     "evaluate": "skipline.bundle",
     "explain": "skipline.api",
     "load": "skipline.bundle:load_bundle",
+    "open_sounds": "skipline.data",
     "open_source": "skipline.data",
     "named_recipe": "skipline.training",
     "resume": "skipline.api",

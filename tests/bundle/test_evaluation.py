@@ -73,7 +73,7 @@ def test_a_damaged_network_is_measured_and_named() -> None:
     logits = np.array([[np.nan] * 3, [1.0, 0.0, 0.0]], np.float32)
     result = score(logits, np.array([0, 0]), CLASSES)
     assert (result.loss, result.ece, result.top1) == (None, None, 0.5)
-    assert result.notes == ("the network's output is not finite for 1 images: its weights are damaged",)
+    assert result.notes == ("the network's output is not finite for 1 image: its weights are damaged",)
     json.dumps(result.to_json(), allow_nan=False)
 
 

@@ -114,7 +114,8 @@ def test_a_sound_given_to_a_network_for_images_is_told_apart(sounds: Path) -> No
 
 def test_what_is_for_images_alone_says_so(bundle: Bundle, sounds: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="features are made from images, and this network was trained on sounds"
+        InputError,
+        match="embedding takes networks for images, series or arrays, and this one was trained on sounds",
     ):
         bundle.features(sounds)
     with pytest.raises(InputError, match="cannot hear ndarray: this network was trained on sounds"):

@@ -274,7 +274,8 @@ def test_images_and_values_are_not_taken_for_each_other(bundle: Bundle) -> None:
     ):
         evaluate(bundle.network, value_set(np.zeros((2, 1, 13, 1), np.float32)), bundle.preprocessing)
     with pytest.raises(
-        InputError, match=r"^test-time augmentation 'flip' mirrors images, which says nothing of"
+        InputError,
+        match=r"^test-time augmentation 'flip' mirrors images, and would run series backwards: use none$",
     ):
         evaluate(
             bundle.network, value_set(np.zeros((2, 1, 12, 1), np.float32)), bundle.preprocessing, tta="flip"
@@ -297,7 +298,8 @@ def test_evaluation_folds_norms_and_stays_the_same(bundle: Bundle) -> None:
 def test_eight_bits_are_for_images(bundle: Bundle) -> None:
     values = value_set(np.zeros((2, 1, 12, 1), np.float32))
     with pytest.raises(
-        InputError, match=r"^int8 quantisation takes networks for images, and this one was trained on"
+        InputError,
+        match=r"^int8 quantisation takes networks for images or sounds, and this one was trained on",
     ):
         bundle.quantised(values, values)
 
@@ -311,5 +313,5 @@ def test_the_card_speaks_of_series(tmp_path: Path) -> None:
         "Series of 3 x 12 values, and (value - mean) / std computed per channel with mean 5, 0, 1 and std 2, 1, 0.5."
         in card
     )
-    assert "| test rows | 8 | 50.00 % |" in card
+    assert "| test series | 8 | 50.00 % |" in card
     assert "image" not in card

@@ -52,16 +52,20 @@ def test_train_predict_evaluate_explain(run: Run, trained: Path, sounds: Path, t
 def test_what_makes_no_sense_is_said(
     run: Run, trained: Path, sounds: Path, bundle: Path, tmp_path: Path
 ) -> None:
+    takes = "takes networks for images, series or arrays, and this one was trained on sounds: "
     refusals = {
-        ("serve", trained): "skipline serve takes images over HTTP, and this network was trained on sounds",
-        ("predict", trained, sounds, "--features", tmp_path / "x.npy"): "features are made from images",
+        (
+            "serve",
+            trained,
+        ): "`skipline serve` takes networks for images, and this one was trained on sounds: ",
+        ("predict", trained, sounds, "--features", tmp_path / "x.npy"): f"embedding {takes}",
         (
             "evaluate",
             trained,
             sounds,
             "--tta",
             "flip",
-        ): "--tta flip would play sounds backwards: leave it out",
+        ): "test-time augmentation 'flip' mirrors images, and would run sounds backwards: use none",
         ("export", trained): "there are no sounds to compare the export on: give --images FOLDER",
         ("evaluate", bundle, sounds): "There are 24 sounds: add --modality audio",
     }
@@ -79,7 +83,7 @@ MISTAKES = {
     "a modality that is not there": (["--modality", "adio"], "Did you mean audio?"),
     "a recipe that mirrors": (
         ["--modality", "audio", "--recipe", "small", *QUICK],
-        "augmentation.flip = 'alternating' would play sounds backwards",
+        "augmentation.flip: 'alternating' would play sounds backwards",
     ),
     "sounds and images at once": (
         ["--modality", "image", "--recipe", "sounds"],

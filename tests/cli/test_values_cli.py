@@ -49,7 +49,7 @@ def test_evaluate(run: Run, trained: Path, folder: Path) -> None:
     values = json.loads(result.out)
     assert (values["n"], values["top1"]) == (12, 1.0)
     shown = run("evaluate", trained, folder / "lines.csv").out
-    assert shown.startswith("resnet20-1d on lines, test split: 12 rows, fp32, no test-time augmentation")
+    assert shown.startswith("resnet20-1d on lines, test split: 12 series, fp32, no test-time augmentation")
 
 
 def test_predict(run: Run, trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_predict_with_features_and_gaps(
         "file": "gaps.npy[1]",
         "error": "it holds NaN at position 5",
     }
-    assert "1 of 3 rows could not be read" in result.err
+    assert "1 of 3 series could not be read" in result.err
     assert np.load("f.npy").shape == (2, 64)
 
 
@@ -87,10 +87,10 @@ def test_predict_with_features_and_gaps(
     ("arguments", "message"),
     [
         (["serve", "{run}"], "`skipline serve` takes networks for images, and this one was trained on"),
-        (["explain", "{run}", "new.npy"], "`skipline explain` takes networks for images, and this one was trained on"),
+        (["explain", "{run}", "new.npy"], "`skipline explain` takes networks for images or sounds, and this one"),
         (["diagnose", "{run}", "lines.csv"], "lines holds values, not images: "),
         (["data", "check", "lines.csv"], "'lines.csv' holds values, and `skipline data check` looks at images"),
-        (["export", "{run}", "--int8"], "int8 quantisation takes networks for images"),
+        (["export", "{run}", "--int8"], "int8 quantisation takes networks for images or sounds"),
         (["study", "depth", "lines.csv"], "lines holds values, not images: "),
         (["evaluate", "{run}", "lines.csv", "--tta", "flip"], "test-time augmentation 'flip' mirrors images"),
         (["train", "lines.csv", "--model", "resnet20"], "resnet20 takes images or arrays, and lines holds series of"),

@@ -45,7 +45,7 @@ def test_every_format_answers_as_the_network_does(to: str, pre: ValuePreprocessi
     bundle = bundle_of(pre)
     probe = find_images(bundle, source(pre, tmp_path))
     assert (probe.images.shape, probe.images.dtype) == ((6, *pre.input), np.float32)
-    assert probe.name == "6 test rows of data"
+    assert probe.name == f"6 test {pre.kind.many} of data"
     exported = export_bundle(bundle, to, tmp_path / "m", probe, dynamic_batch=True)
     assert exported.file == tmp_path / f"m{SUFFIXES[to]}"
     assert exported.comparison.max_abs_difference < 1e-4
@@ -81,7 +81,8 @@ def test_an_onnx_file_takes_values_as_they_stand_in_a_file(tmp_path: Path) -> No
 def test_eight_bits_are_for_images(tmp_path: Path) -> None:
     bundle = bundle_of(SERIES)
     with pytest.raises(
-        InputError, match=r"^int8 quantisation takes networks for images, and this one was trained on"
+        InputError,
+        match=r"^int8 quantisation takes networks for images or sounds, and this one was trained on",
     ):
         export_bundle(bundle, "onnx", tmp_path / "m.onnx", find_images(bundle, None), int8=True)
 

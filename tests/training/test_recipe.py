@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from skipline.data import Audio
 from skipline.errors import RecipeError, UnknownNameError
 from skipline.training import NAMED, Recipe, changed, named_recipe, read_recipe
-from skipline.training.recipe import keys
+from skipline.training.recipe import Upscaling, keys
 from skipline.training.recipe_files import to_toml
 
 
@@ -128,7 +128,7 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
 
 
 def test_every_key_can_be_set_to_its_own_value() -> None:
-    whole = Recipe(audio=Audio())
+    whole = Recipe(audio=Audio(), upscaling=Upscaling())
     values = whole.model_dump(mode="json")
     for key in keys():
         section, _, leaf = key.rpartition(".")

@@ -57,6 +57,12 @@ def test_settings_of_the_spectrogram_are_keys_of_the_recipe() -> None:
     assert changed(recipe, ["audio.f_max=none"]).audio == Audio(mels=32)
 
 
+def test_early_epochs_see_smaller_spectrograms_never_larger_ones() -> None:
+    recipe = named_recipe("sounds")
+    assert [recipe.side(epoch, 20) for epoch in (0, 9, 10, 19)] == [40, 40, None, None]
+    assert changed(recipe, ["audio.mels=32"]).side(0, 20) is None
+
+
 MISTAKES = {
     "audio.mells=3": "unknown key 'audio.mells' (did you mean 'audio.mels'?)",
     "audio.mels=2": "audio.mels: input should be greater than or equal to 8, got 2",
@@ -149,6 +155,37 @@ def test_mistakes_of_files_that_are_gone_keep_their_picture(
     assert all((run_folder / mistake["image"]).is_file() for mistake in mistakes)
 
 
+def test_training_goes_on_from_a_bundle_for_sounds(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    from skipline import train
+
+    start_run(plan(epochs=1), tmp_path / "first", open_plan_source(plan()))
+    settings = ["precision=fp32"]
+    second = train(
+        plan().source,
+        modality="audio",
+        weights=str(tmp_path / "first"),
+        settings=settings,
+        epochs=1,
+        threads=1,
+        out=tmp_path / "second",
+    )
+    first, other = (load_bundle(folder).preprocessing for folder in (tmp_path / "first", second.run.folder))
+    assert other == first  # heard as before: settings, stored frames, mean and deviation
+    others = [*settings, "audio.mels=24", "audio.hop=512"]
+    third = train(
+        plan().source,
+        modality="audio",
+        weights=str(tmp_path / "first"),
+        settings=others,
+        epochs=1,
+        threads=1,
+        out=tmp_path / "third",
+    )
+    heard = load_bundle(third.run.folder).preprocessing.audio
+    assert heard is not None
+    assert (heard.mels, heard.hop) == (24, 512)
+
+
 def test_files_answer_by_the_mean_of_their_windows() -> None:
     images = ImageSet(
         np.zeros((4, 2, 2, 1), np.uint8),
@@ -172,5 +209,5 @@ def test_the_default_for_sounds_is_a_small_network(plan: Callable[..., Plan]) ->
 
     dataset: Dataset = open_plan_source(plan())
     model, recipe = default_choice(dataset, False)
-    assert (model, recipe.name) == ("resnet20", "sounds")
+    assert (model, recipe.name) == ("quick-resnet8", "sounds")
     assert isinstance(recipe, Recipe)

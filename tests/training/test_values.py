@@ -100,7 +100,9 @@ def test_a_run_on_series_leaves_all_that_a_run_leaves(series: Path, tmp_path: Pa
     assert events[0]["source"]["input"] == [1, 24]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "24 values, 1 channel" in page
-    assert "the source holds series of values: an image on this page is one series" in page
+    assert "Training series" in page
+    assert "Training images" not in page
+    assert "top-1 accuracy on the test series" in page
 
 
 def test_a_run_on_arrays_that_are_not_square(arrays: Path, tmp_path: Path) -> None:
@@ -265,6 +267,6 @@ def test_weights_of_a_bundle_of_series(series: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         api.train("digits", "resnet20-1d", weights=bundle, out=tmp_path / "third")
     assert str(caught.value) == (
-        f"the weights {bundle} were trained on values, and this source holds images: train from scratch, or bring "
+        f"the weights {bundle} were trained on series, and this source holds images: train from scratch, or bring "
         "weights that were trained on images"
     )

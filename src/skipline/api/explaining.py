@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from skipline.api.folders import free_folder, short_name
 from skipline.bundle import Bundle, ImageInput, load_bundle
 from skipline.data import Progress, silent
-from skipline.data.values import images_only
+from skipline.data.values import pictures_only
 
 if TYPE_CHECKING:
     from skipline.explanation import Explanation
@@ -55,7 +55,7 @@ def explain(
     explainer = Explainer(
         bundle.network,
         bundle.classes,
-        images_only(bundle.preprocessing, "`skipline explain`"),
+        pictures_only(bundle.preprocessing, "`skipline explain`"),
         method=method,
         class_name=class_name,
         layer=layer,

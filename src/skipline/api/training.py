@@ -97,7 +97,7 @@ def train(
     progress: Progress = silent,
     say: Say = quiet,
 ) -> Trained:
-    """Train a network on images, evaluate it, and write a run folder with bundle and report.
+    """Train a network on images, sounds, series or arrays, evaluate it, and write a run folder with bundle and report.
 
     Args:
         source: "digits", "cifar10", "cifar100", or a folder, .tar or .parquet of labelled images, or a .npz, .npy, .csv
@@ -156,7 +156,7 @@ def train(
         given = given or given_recipe(default_recipe, changes, epochs)
         assert given is not None
         plan = replace(plan, model=chosen or default_model, recipe=_sized(given, begin))
-        if plan.recipe.audio is None and wanted_side(plan) not in (None, dataset.train.images.shape[1]):
+        if wanted_side(plan.recipe) not in (None, dataset.train.images.shape[2]):
             dataset = open_plan_source(plan, progress)
     folder = Path(out) if out is not None else free_run_folder(source)
     if twin:
@@ -342,26 +342,15 @@ def _imagenet_at_hand(dataset: Dataset, model: str | None, progress: Progress, s
 
 
 def _say_dataset(dataset: Dataset, say: Say) -> None:
-    total = (
-        len(dataset.train)
-        + len(dataset.test)
-        + (0 if dataset.validation is None else len(dataset.validation))
-    )
-    train = dataset.train
-    items = "series" if train.series else "arrays" if train.values else "images"
-    parts = [f"{total:,} {items}, {len(dataset.classes)} classes"]
+    parts = [f"{dataset.kind.counted(dataset.sources)}, {len(dataset.classes)} classes"]
     if dataset.audio is not None:
-        sounds = sum(
-            part.sources for part in (dataset.train, dataset.test, dataset.validation) if part is not None
-        )
         seen = seconds_of(dataset.audio, dataset.audio.mels)
-        parts = [f"{sounds:,} sounds, {len(dataset.classes)} classes, {total:,} windows of {seen:.3g} s"]
+        parts.append(f"{sum(map(len, dataset.splits)):,} windows of {seen:.3g} s")
     if dataset.problems:
         files = "file" if len(dataset.problems) == 1 else "files"
         parts.append(f"{len(dataset.problems)} unreadable {files} left out (named in the run)")
-    held_out = f"{len(dataset.train):,} train / {len(dataset.test):,} test"
-    if dataset.validation is not None:
-        held_out += f" / {len(dataset.validation):,} validation"
+    held_out = " / ".join(f"{part.sources:,} {part.split}" for part in dataset.splits)
+    train = dataset.train
     channels, height, width = train.shape
     size = f"{width:,} values x {channels}" if train.series else f"{height} x {width} x {channels}"
     say(dataset.name, ", ".join([*parts, size, held_out]))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from skipline.bundle.features import Features, feature_batches, gather
+from skipline.bundle.inference import check_stored
 from skipline.bundle.inputs import ImageInput
 from skipline.bundle.int8 import Int8, quantised_and_checked
 from skipline.bundle.prediction import Prediction, predict
 from skipline.bundle.sounds import predict_sounds
-from skipline.data import ImageSet, Preprocessing, Progress, silent
-from skipline.data.values import AnyPreprocessing, images_only
+from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_source, silent
+from skipline.data.values import AnyPreprocessing, pictures_only
 from skipline.engines import Engine
-from skipline.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Bundle:
         name: the model's name in the catalogue.
         network: in evaluation mode.
         classes: K class names in the order of the network's outputs.
-        preprocessing: what turns a decoded image, or values, into the network's input.
+        preprocessing: what turns a decoded image or sound, or values, into the network's input.
         metrics: what the network scored when it was saved.
         provenance: where it came from: source, recipe, seed, versions. "split_seed", where there is one, is
             the seed with which the source was split into train and test; evaluation splits with it again.
@@ -66,7 +68,7 @@ class Bundle:
             told: called with the engine that was chosen.
             progress: told how many images are done.
 
-        A network that was trained on sounds takes sound files, folders of them or their content, of any length: the
+        A network for sounds takes sound files, folders of them or their content, of any length: the
         answer is the mean of the logits of a file's windows.
 
         Returns:
@@ -78,25 +80,37 @@ class Bundle:
             SourceError: a folder without any image.
             InputError: an array that is not uint8 or has no image's shape, or an object of another type.
         """
-        pre, rest = self.preprocessing, (images, top, batch_size, precision, engine, told, progress)
+        pre = self.preprocessing
         if isinstance(pre, Preprocessing) and pre.audio is not None:
-            return predict_sounds(self.network, self.classes, pre, *rest)
-        return predict(self.network, self.classes, pre, *rest)
+            classify = partial(predict_sounds, self.network, self.classes, pre)
+        else:
+            classify = partial(predict, self.network, self.classes, pre)
+        return classify(images, top, batch_size, precision, engine, told, progress)
 
-    def expect_images(self, what: str) -> None:
-        """Say that something is there for images alone.
+    def open_source(
+        self, source: str | Path, *, data_root: str | Path | None = None, progress: Progress = silent
+    ) -> Dataset:
+        """Open a source as at training: prepared as the network takes it, and split with the same seed.
 
         Args:
-            what: in the plural, such as "features".
+            source: as `skipline.data.open_source` takes it; like the arguments that follow.
+            data_root: where the files of cifar10 and cifar100 lie.
+            progress: told about long work.
 
         Raises:
-            InputError: the network was trained on sounds.
+            SourceError: no such source.
+            ShapeMismatchError: it holds other things than the network was trained on.
         """
-        if self.preprocessing.audio is not None:
-            raise InputError(
-                f"{what} are made from images, and this network was trained on sounds: `skipline predict` and "
-                "`skipline evaluate` take it"
-            )
+        seed = self.provenance.get("split_seed")
+        dataset = open_source(
+            source,
+            **self.preprocessing.opening,
+            data_root=data_root,
+            seed=seed if isinstance(seed, int) and seed >= 0 else 0,
+            progress=progress,
+        )
+        check_stored(dataset.train, self.preprocessing)
+        return dataset
 
     def quantised(
         self,
@@ -128,7 +142,7 @@ class Bundle:
         """
         return quantised_and_checked(
             self.network,
-            images_only(self.preprocessing, "int8 quantisation"),
+            pictures_only(self.preprocessing, "int8 quantisation"),
             calibration,
             test,
             max_drop=max_drop,
@@ -158,5 +172,4 @@ class Bundle:
             SourceError: a folder without any image.
             InputError: as for `predict`.
         """
-        self.expect_images("features")
         return gather(feature_batches(self.network, self.preprocessing, images, batch_size, progress))

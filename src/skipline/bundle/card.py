@@ -9,11 +9,11 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skipline.data import Audio, Preprocessing
+from skipline.data.kinds import IMAGES, Kind
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 
 CARD = "README.md"
@@ -22,34 +22,10 @@ CLASSES_SHOWN = 200
 LARGEST_CARD = 2**20  # bytes
 HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
 SPLITS = (
-    ("test", "test images"),
-    ("tta", "test images, with test-time augmentation"),
-    ("train", "training images, at most 5,000 of them"),
+    ("test", "test {items}"),
+    ("tta", "test {items}, with test-time augmentation"),
+    ("train", "training {items}, at most 5,000 of them"),
 )
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a card speaks of what the network is given.
-
-    Attributes:
-        word: in the singular.
-        article: before it, at the beginning of a sentence.
-        task: as the Hub calls it; "" where it has no name for it.
-        example: name of a file.
-        recorder: that figures depend on.
-    """
-
-    word: str
-    article: str
-    task: str
-    example: str
-    recorder: str
-
-
-IMAGES = Kind("image", "An", "image-classification", "photo.jpg", "camera")
-SOUNDS = Kind("sound", "A", "audio-classification", "sound.wav", "microphone")
-ROWS = Kind("row", "A", "", "new.npy", "device")
 
 
 def model_card(
@@ -67,24 +43,20 @@ def model_card(
         model: name in the catalogue.
         parameters: their number.
         classes: K names.
-        preprocessing: what lies between an image file, or a row of values, and the network.
+        preprocessing: what lies between a file and the network.
         metrics: of a bundle; "train", "test" and "tta" are read where they are there.
         provenance: of a bundle; what is missing is left out.
         license_lines: of the front matter, as `license_of` finds them in an earlier card; a licence is the user's
             to choose.
     """
-    kind = (
-        ROWS if isinstance(preprocessing, ValuePreprocessing) else SOUNDS if preprocessing.audio else IMAGES
-    )
-    article = f"{kind.article} {kind.word} classifier"
-    article = f"A classifier of {preprocessing}" if kind is ROWS else article
+    kind = preprocessing.kind
     source = provenance.get("source")
     title = f"{model} on {source}" if isinstance(source, str) else model
     blocks = [
         _front_matter(model, title, source, metrics, license_lines, kind),
         f"# {_text(title)}",
-        f"{article} for {len(classes):,} classes: {_text(model)}, {parameters:,} "
-        "parameters, trained with skipline. This card was written from what was measured and recorded; "
+        f"{_classifier(preprocessing)} for {len(classes):,} classes: {_text(model)}, {parameters:,} parameters, "
+        "trained with skipline. This card was written from what was measured and recorded; "
         "nothing in it is estimated.",
         *_results(metrics, kind),
         *_weakest(metrics, kind),
@@ -114,6 +86,13 @@ def with_license(card: str, lines: Sequence[str]) -> str:
     return card.replace(f"---\n{NO_LICENSE}\n", "\n".join(["---", *lines, ""]), 1) if lines else card
 
 
+def _classifier(preprocessing: AnyPreprocessing) -> str:
+    kind = preprocessing.kind
+    if isinstance(preprocessing, ValuePreprocessing):
+        return f"A classifier of {preprocessing}"
+    return f"{'An' if kind is IMAGES else 'A'} {kind.one} classifier"
+
+
 def _front_matter(
     model: str,
     title: str,
@@ -128,7 +107,7 @@ def _front_matter(
     lines += [f"- {task}", "- residual-networks", f"- {_yaml(model)}"]
     dataset = source if isinstance(source, str) else "unknown"
     identifier = HUB_DATASETS.get(
-        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or f"{kind.word}s"
+        dataset, re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-.") or kind.many
     )
     if isinstance(source, str):
         lines += ["datasets:", f"- {_yaml(identifier)}"]
@@ -147,8 +126,8 @@ def _front_matter(
 
 def _results(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
     rows = []
-    for key, text in SPLITS:
-        what = text.replace("images", f"{kind.word}s")
+    for key, form in SPLITS:
+        what = form.format(items=kind.many)
         part = _part(metrics, key)
         top1, loss = _fraction(part.get("top1")), part.get("loss")
         if top1 is None:
@@ -164,11 +143,11 @@ def _results(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
         )
     if not rows:
         return ["## Results", "No accuracy was measured when this network was saved."]
-    names = f"| Measured on | {kind.word.title()}s | Top-1 accuracy | 95 % interval | Cross-entropy |"
-    head = f"{names}\n|---|---|---|---|---|\n"
+    head = f"| Measured on | {kind.many.title()} | Top-1 accuracy | 95 % interval | Cross-entropy |\n"
+    head += "|---|---|---|---|---|\n"
     note = (
-        f"Accuracy on training {kind.word}s says how well they were learnt, not how well others will be recognised. "
-        f"The interval is that of a share of so many {kind.word}s (Wilson)."
+        f"Accuracy on training {kind.many} says how well they were learnt, not how well others will be recognised. "
+        f"The interval is that of a share of so many {kind.many} (Wilson)."
     )
     return ["## Results", head + "\n".join(rows), note]
 
@@ -185,7 +164,7 @@ def _weakest(metrics: Mapping[str, Any], kind: Kind) -> list[str]:
     ]
     if not rows:
         return []
-    head = f"| Class | Test {kind.word}s | Recall |\n|---|---|---|\n"
+    head = f"| Class | Test {kind.many} | Recall |\n|---|---|---|\n"
     return ["The classes that were recognised least often:", head + "\n".join(rows)]
 
 
@@ -209,9 +188,9 @@ Weights are in `weights.safetensors`, everything else in `bundle.json`; neither 
 
 def _training(provenance: Mapping[str, Any], kind: Kind) -> list[str]:
     names = {
-        "source": f"{kind.word.title()}s",
-        "fingerprint": f"Fingerprint of the {kind.word}s (SHA-256)",
-        "split_seed": f"Seed of the split into training and test {kind.word}s",
+        "source": kind.many.title(),
+        "fingerprint": f"Fingerprint of the {kind.many} (SHA-256)",
+        "split_seed": f"Seed of the split into training and test {kind.many}",
         "recipe": "Recipe",
         "seed": "Seed of weights, order and augmentation",
         "trained": "Date",
@@ -269,11 +248,11 @@ def _classes(classes: Sequence[str]) -> str:
 
 def _limits(metrics: Mapping[str, Any], source: object, license_lines: Sequence[str], kind: Kind) -> str:
     test = _part(metrics, "test")
-    holds = "shows" if kind is IMAGES else "holds" if kind is SOUNDS else "belongs to"
-    lines = [f"Every {kind.word} is given one of these classes, also one that {holds} none of them."]
+    shows = "shows" if kind is IMAGES else "belongs to"
+    lines = [f"Every {kind.one} is given one of these classes, also one that {shows} none of them."]
     if _fraction(test.get("top1")) is not None and isinstance(source, str):
         lines.append(
-            f"The figures hold for {kind.word}s like the held-out ones of {_text(source)}; on {kind.word}s of another "
+            f"The figures hold for {kind.many} like the held-out ones of {_text(source)}; on {kind.many} of another "
             f"{kind.recorder}, place or time they were not measured."
         )
     else:
@@ -300,7 +279,7 @@ def _bounds(value: object) -> tuple[float | None, float | None]:
 
 def _count(part: Mapping[str, Any], kind: Kind) -> str:
     count = part.get("n")
-    return f" on {count:,} {kind.word}s" if isinstance(count, int) else ""
+    return f" on {kind.counted(count)}" if isinstance(count, int) else ""
 
 
 def _plain(text: str) -> str:

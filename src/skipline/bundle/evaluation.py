@@ -16,6 +16,7 @@ from skipline import metrics
 from skipline.bundle.classes import match_classes
 from skipline.bundle.inference import logits_of
 from skipline.data import ImageSet, Progress, silent
+from skipline.data.kinds import IMAGES, Kind
 from skipline.data.values import AnyPreprocessing
 from skipline.errors import ShapeMismatchError
 
@@ -42,7 +43,7 @@ class Evaluation:
     """The figures of one evaluation; shares are 0-1.
 
     Attributes:
-        n: images; where several are of one file, files.
+        n: images, sounds, series or arrays; the windows of a sound count as one.
         top1: share for which the true class has the largest logit.
         top1_interval: Wilson's 95 % interval of top1.
         top5: share for which the true class is among the five largest logits; 1 where there are at most five
@@ -140,7 +141,7 @@ def evaluate(
         notes.append(
             "the source lists its classes in another order than the model: they were matched by name"
         )
-    found = score(*by_file(logits, images), images.classes, tuple(notes))
+    found = score(*by_file(logits, images), images.classes, tuple(notes), preprocessing.kind)
     return found if images.groups is None else replace(found, windows=logits)
 
 
@@ -170,6 +171,7 @@ def score(
     labels: npt.NDArray[np.int64],
     classes: Sequence[str],
     notes: tuple[str, ...] = (),
+    kind: Kind = IMAGES,
 ) -> Evaluation:
     """The figures that follow from a network's outputs.
 
@@ -178,10 +180,14 @@ def score(
         labels: (N,), each in [0, K).
         classes: K names.
         notes: passed on.
+        kind: what was classified.
     """
     if not np.isfinite(logits).all():
         bad = int((~np.isfinite(logits).all(axis=1)).sum())
-        notes = (*notes, f"the network's output is not finite for {bad:,} images: its weights are damaged")
+        notes = (
+            *notes,
+            f"the network's output is not finite for {kind.counted(bad)}: its weights are damaged",
+        )
     predicted = logits.argmax(axis=1)
     confusion = metrics.confusion_matrix(predicted, labels, len(classes))
     recall, precision = metrics.recall_precision(confusion)

@@ -18,7 +18,8 @@ from skipline.bundle.inference import evaluating
 from skipline.bundle.inputs import ImageInput, Item, decoded_ahead
 from skipline.bundle.prediction import Prediction, answer_of, decoded_or_reason, listed, unread
 from skipline.data import Progress
-from skipline.data.values import AnyPreprocessing
+from skipline.data.kinds import ARRAYS, IMAGES, SERIES
+from skipline.data.values import AnyPreprocessing, expect_kind
 from skipline.engines import worth_folding
 from skipline.errors import InputError
 
@@ -97,9 +98,13 @@ def feature_batches(
 
     Yields:
         Batches in order; the last may hold nothing but unreadable images.
+
+    Raises:
+        InputError: of a network for sounds, or a batch size out of range.
     """
     if batch_size < 1:
         raise InputError(f"expected a batch_size of at least 1, arrived {batch_size}")
+    expect_kind(preprocessing, (IMAGES, SERIES, ARRAYS), "embedding")
     items = listed(images, preprocessing)
     what, done = "computing features", 0
 

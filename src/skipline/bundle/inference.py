@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skipline.data import ImageSet, Progress, silent
+from skipline.data.kinds import SERIES, SOUNDS
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.engines.folding import worth_folding
 from skipline.errors import InputError, ShapeMismatchError, UnknownNameError
@@ -112,11 +113,14 @@ def logits_of(
     if tta not in TEST_TIME_AUGMENTATIONS:
         raise UnknownNameError("test-time augmentation", tta, TEST_TIME_AUGMENTATIONS)
     if not len(images):
-        raise InputError(f"there are no images in the {images.split} split: expected at least one")
-    check_stored(images, preprocessing)
-    if isinstance(preprocessing, ValuePreprocessing) and preprocessing.series and tta != "none":
         raise InputError(
-            f"test-time augmentation '{tta}' mirrors images, which says nothing of series: use none"
+            f"there are no {preprocessing.kind.many} in the {images.split} split: expected at least one"
+        )
+    check_stored(images, preprocessing)
+    if preprocessing.kind in (SOUNDS, SERIES) and tta != "none":
+        raise InputError(
+            f"test-time augmentation '{tta}' mirrors images, and would run {preprocessing.kind.many} backwards: "
+            "use none"
         )
     size = batch_size or fitting(preprocessing.input[1:])
     apply = TEST_TIME_AUGMENTATIONS[tta].apply
@@ -149,8 +153,8 @@ def check_stored(images: ImageSet, preprocessing: AnyPreprocessing) -> None:
             )
     elif images.values:
         raise ShapeMismatchError(
-            f"the source holds values, but the network was trained on images of {expected[1]} x {expected[2]}: "
-            "bring images"
+            f"the source holds values, but the network was trained on {preprocessing}: "
+            f"bring {preprocessing.kind.many}"
         )
     elif images.shape != expected:
         raise ShapeMismatchError(

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from skipline.data import Audio, Preprocessing
+from skipline.data.kinds import KINDS
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.data.values.rows import LARGEST_SIDE as LARGEST_ARRAY_SIDE
 from skipline.data.values.rows import LONGEST
@@ -90,10 +91,6 @@ class _Array(_Values):
     kind: Literal["array"]
     height: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
     width: Annotated[int, Field(ge=1, le=LARGEST_ARRAY_SIDE)]
-
-
-# Pydantic puts the kind into the path of a mistake, where no file has it.
-KINDS = ("image", "series", "array")
 
 
 def _kind(values: Any) -> str:
@@ -185,6 +182,7 @@ def read_manifest(file: Path) -> Manifest:
 def _sentences(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False, include_input=False)[:5]:
+        # pydantic puts the kind into the path, where no file has it
         where = ".".join(str(part) for part in detail["loc"] if part not in KINDS)
         problems.append(f"{where}: {detail['msg']}" if where else detail["msg"])
     more = error.error_count() - len(problems)

@@ -16,7 +16,7 @@ from skipline.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from skipline.bundle import Bundle, Evaluation
     from skipline.data import Dataset, ImageSet
-
+    from skipline.data.kinds import Kind
 
 SPLITS = ("test", "train", "validation", "all")
 CLASSES_SHOWN = 30
@@ -25,12 +25,16 @@ CONFUSIONS_SHOWN = 5
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="evaluate", help="Measure a trained network on labelled images or sounds.")(evaluate)
+    app.command(name="evaluate", help="Measure a trained network on labelled images, sounds or values.")(
+        evaluate
+    )
 
 
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run or a bundle.", metavar="RUN_OR_BUNDLE")],
-    source: Annotated[str, typer.Argument(help="digits, cifar10, cifar100, a folder, a .tar or a .parquet")],
+    source: Annotated[
+        str, typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv")
+    ],
     split: Annotated[str, typer.Option(help="test, train, validation or all.")] = "test",
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none, flip or flip-shift.")] = "none",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -50,10 +54,8 @@ def evaluate(
     from skipline.bundle import load_bundle, score
 
     bundle = load_bundle(target)
-    if bundle.preprocessing.audio is not None and tta != "none":
-        raise InputError(f"--tta {tta} would play sounds backwards: leave it out")
     with Bars() as bars:
-        dataset = _open(bundle, source, data_root, bars)
+        dataset = bundle.open_source(source, data_root=data_root, progress=bars)
         chosen = _choose(dataset, split)
         parts = [
             measure(
@@ -70,9 +72,8 @@ def evaluate(
     result = parts[0]
     if len(parts) > 1:
         logits = np.concatenate([part.logits for part in parts])
-        result = score(
-            logits, np.concatenate([part.file_labels for part in chosen]), dataset.classes, result.notes
-        )
+        labels = np.concatenate([part.file_labels for part in chosen])
+        result = score(logits, labels, dataset.classes, result.notes, dataset.kind)
     notes = [*dataset.notes, *_cautions(bundle, dataset, split), *result.notes]
     if json_output:
         conditions = {"target": encodable(str(target)), "source": dataset.name, "split": split, "tta": tta}
@@ -87,32 +88,12 @@ def evaluate(
         log(f"left out     {problem.file}: {problem.reason}")
     if len(dataset.problems) > 3:
         log(f"left out     and {len(dataset.problems) - 3} more files")
-    word = "rows" if dataset.test.values else "images" if bundle.preprocessing.audio is None else "sounds"
     how = f"{precision}, {'no' if tta == 'none' else tta} test-time augmentation"
-    out.print(f"{bundle.name} on {dataset.name}, {split} split: {result.n:,} {word}, {how}", markup=False)
-    render(result, word)
-
-
-def _open(bundle: Bundle, source: str, data_root: Path | None, bars: Bars) -> Dataset:
-    """The source as the network was trained on it: as images, or as sounds."""
-    from skipline.data import open_sounds, open_source
-    from skipline.data.values import ValuePreprocessing
-
-    prepared, seed = bundle.preprocessing, _split_seed(bundle)
-    if not isinstance(prepared, ValuePreprocessing) and prepared.audio is not None:
-        return open_sounds(source, audio=prepared.audio, stored=prepared.stored, seed=seed, progress=bars)
-    return open_source(
-        source,
-        **prepared.opening,
-        data_root=data_root,
-        seed=seed,
-        progress=bars,
+    out.print(
+        f"{bundle.name} on {dataset.name}, {split} split: {dataset.kind.counted(result.n)}, {how}",
+        markup=False,
     )
-
-
-def _split_seed(bundle: Bundle) -> int:
-    seed = bundle.provenance.get("split_seed")
-    return seed if isinstance(seed, int) and seed >= 0 else 0
+    render(result, dataset.kind)
 
 
 def _choose(dataset: Dataset, split: str) -> list[ImageSet]:
@@ -132,15 +113,17 @@ def _cautions(bundle: Bundle, dataset: Dataset, split: str) -> list[str]:
     if trained_on[0] == dataset.name and trained_on[1] not in (None, dataset.fingerprint):
         cautions.append(
             f"{dataset.name} has changed since the network was trained: if the split is drawn by seed, "
-            "images it was trained on may be among these"
+            f"{dataset.kind.many} it was trained on may be among these"
         )
     elif trained_on[1] == dataset.fingerprint and split in ("train", "all"):
-        cautions.append("the network was trained on these images, so this says little about new ones")
+        cautions.append(
+            f"the network was trained on these {dataset.kind.many}, so this says little about new ones"
+        )
     return cautions
 
 
-def render(result: Evaluation, word: str = "images") -> None:
-    """Print the figures for people: the headline, the classes, the confusions; `word` says what was counted."""
+def render(result: Evaluation, kind: Kind) -> None:
+    """Print the figures for people: the headline, the classes, the confusions."""
     low, high = result.top1_interval
     out.print(
         f"top-1        {100 * result.top1:.2f} %  [{100 * low:.2f}, {100 * high:.2f}] (95 % interval)",
@@ -151,16 +134,16 @@ def render(result: Evaluation, word: str = "images") -> None:
     out.print(f"loss         {_figure(result.loss, '.4f')}")
     out.print(f"calibration  {_figure(result.ece, '.4f')} expected calibration error")
     out.print()
-    _print_classes(result, word)
-    _print_confusions(result, word)
+    _print_classes(result, kind)
+    _print_confusions(result, kind)
 
 
-def _print_classes(result: Evaluation, word: str) -> None:
+def _print_classes(result: Evaluation, kind: Kind) -> None:
     shown = [score for score in result.classes if score.n or score.precision is not None]
     worst_first = sorted(shown, key=lambda score: (score.recall is None, score.recall))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", overflow="fold")
-    for heading in (word, "recall", "precision"):
+    for heading in (kind.many, "recall", "precision"):
         table.add_column(heading, justify="right", no_wrap=True)
     listed = shown if len(shown) <= CLASSES_SHOWN else worst_first[:CLASSES_SHOWN]
     for score in listed:
@@ -173,15 +156,15 @@ def _print_classes(result: Evaluation, word: str) -> None:
     out.print()
 
 
-def _print_confusions(result: Evaluation, word: str) -> None:
+def _print_confusions(result: Evaluation, kind: Kind) -> None:
     counts = result.confusion
     pairs = [(int(counts[i, j]), i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j]
     if not pairs:
-        out.print(f"no confusions: every {word[:-1]} was recognised")
+        out.print(f"no confusions: every {kind.one} was recognised")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("most frequent confusions", overflow="fold")
-    table.add_column(word, justify="right", no_wrap=True)
+    table.add_column(kind.many, justify="right", no_wrap=True)
     table.add_column("of the class", justify="right", no_wrap=True)
     for count, i, j in sorted(pairs, key=lambda pair: -pair[0])[:CONFUSIONS_SHOWN]:
         true, predicted = result.classes[i], result.classes[j]

@@ -64,7 +64,8 @@ def explain(
     from skipline.bundle import load_bundle
 
     bundle = load_bundle(target)
-    given = collect(images, sounds=bundle.preprocessing.audio is not None)
+    kind = bundle.preprocessing.kind
+    given = collect(images, kind)
     with Bars() as bars:
         found = api.explain(
             target,
@@ -83,7 +84,7 @@ def explain(
         _print(found)
     failed = len(found.items) - len(found.answered)
     if failed:
-        log(f"{failed:,} of {len(found.items):,} images could not be explained")
+        log(f"{failed:,} of {kind.counted(len(found.items))} could not be explained")
     if not found.answered:
         raise typer.Exit(1)
 

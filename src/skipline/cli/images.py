@@ -1,4 +1,4 @@
-"""Images or sounds that are named on the command line or on standard input."""
+"""Images, sounds or files of values that are named on the command line or on standard input."""
 
 from __future__ import annotations
 
@@ -6,38 +6,43 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skipline.cli.console import log
 from skipline.cli.names import printable
 from skipline.errors import SourceError
+
+if TYPE_CHECKING:
+    from skipline.data.kinds import Kind
 
 STDIN = "-"
 # First bytes of JPEG, PNG, GIF, WebP (and WAV) and TIFF files, of FLAC and OGG; no list of file names begins so.
 HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"fLaC", b"OggS")
 
 
-def collect(arguments: Sequence[str], *, sounds: bool = False) -> list[Path | bytes]:
+def collect(arguments: Sequence[str], kind: Kind) -> list[Path | bytes]:
     """Every image that was named, in order; folders and standard input replaced by what they hold.
 
     Args:
         arguments: as they stand on the command line.
-        sounds: look for sounds instead of images.
+        kind: what the network classifies; of values, folders are not looked into.
 
     Raises:
         SourceError: none of them exists.
     """
     from skipline.data import image_files, sound_files
+    from skipline.data.kinds import IMAGES, SOUNDS
 
-    word, files_of = ("sounds", sound_files) if sounds else ("images", image_files)
+    below = {IMAGES: image_files, SOUNDS: sound_files}
     images: list[Path | bytes] = []
     found = False
     for argument in arguments:
         if argument == STDIN:
             given = _from_stdin()
-        elif Path(argument).is_dir():
-            given = list(files_of([Path(argument)]))
+        elif kind in below and Path(argument).is_dir():
+            given = list(below[kind]([Path(argument)]))
             if not given:
-                log(f"no {word} in the folder {printable(argument)}")
+                log(f"no {kind.many} in the folder {printable(argument)}")
         else:
             given = [Path(argument)]
         found = found or any(isinstance(image, bytes) or image.exists() for image in given)
@@ -45,9 +50,10 @@ def collect(arguments: Sequence[str], *, sounds: bool = False) -> list[Path | by
     if not found:
         named = ", ".join(f"'{printable(argument)}'" for argument in arguments[:3])
         more = f" and {len(arguments) - 3} more" if len(arguments) > 3 else ""
-        raise SourceError(
-            f"found no {word} at {named}{more}. Expected {word[:-1]} files, a folder of them, or - for names"
+        expected = (
+            f"{kind.one} files, a folder of them" if kind in below else f"a file such as {kind.example}"
         )
+        raise SourceError(f"found no {kind.many} at {named}{more}. Expected {expected}, or - for names")
     return images
 
 

@@ -32,7 +32,9 @@ SMALLEST_SHOWN = 0.0005  # in the table; below it a runner-up would read 0.0 %
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="predict", help="Name the class of images or sounds with a trained network.")(predict)
+    app.command(name="predict", help="Name the class of images, sounds or values with a trained network.")(
+        predict
+    )
 
 
 def predict(
@@ -40,7 +42,8 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Images, folders of images, or - for file names (or one image) on standard input.",
+            help="Images, folders of images, or - for file names (or one image) on standard input; for a network "
+            "trained on values .npz, .npy, .csv or .tsv files.",
             metavar="FILES|FOLDER|-",
         ),
     ],
@@ -78,14 +81,10 @@ def predict(
                 f"features are computed in fp32: leave --precision {precision} or --features out"
             )
     from skipline.bundle import load_bundle
-    from skipline.data.values import ValuePreprocessing
 
     bundle = load_bundle(target)
-    sounds = bundle.preprocessing.audio is not None
-    images = collect(files, sounds=sounds)
+    images = collect(files, bundle.preprocessing.kind)
     written = None
-    if features is not None:
-        bundle.expect_images("features")
     with Bars() as bars:
         if features is None:
             predictions = bundle.predict(
@@ -97,14 +96,7 @@ def predict(
     _write(predictions, form, out_file, top, written)
     failed = sum(p.error is not None for p in predictions)
     if failed:
-        items = (
-            "sounds"
-            if sounds
-            else "rows"
-            if isinstance(bundle.preprocessing, ValuePreprocessing)
-            else "images"
-        )
-        log(f"{failed:,} of {len(predictions):,} {items} could not be read")
+        log(f"{failed:,} of {bundle.preprocessing.kind.counted(len(predictions))} could not be read")
     if failed == len(predictions):
         raise typer.Exit(1)
 

@@ -13,20 +13,24 @@ from skipline.errors import InputError
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="train", help="Train a network on your images; write a run with bundle and report.")(
-        train
-    )
+    app.command(
+        name="train",
+        help="Train a network on your images, sounds or values; write a run, bundle and report.",
+    )(train)
 
 
 def train(
     source: Annotated[
         str | None,
-        typer.Argument(help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv"),
+        typer.Argument(
+            help="digits, cifar10, cifar100, a folder, .tar, .parquet, .npz, .npy or .csv; with --modality audio a "
+            "folder of sounds"
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Catalogue name (see `skipline models`).")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="fast, tiny, arrays, photos, finetune, sounds, paper, lecture or a TOML file."),
+        typer.Option(help="fast, tiny, photos, finetune, sounds, arrays, paper, lecture or a TOML file."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation, order, augmentation and split.")] = 0,

@@ -144,24 +144,6 @@ def augment(
     return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
 
 
-def unfit(augmentation: Augmentation, preprocessing: Preprocessing) -> str | None:
-    """Why an augmentation makes no sense for what it is to be applied to, None if it does."""
-    if preprocessing.audio is None:
-        fields = {
-            "time_crop": augmentation.time_crop,
-            "time_masks": augmentation.time_masks,
-            "frequency_masks": augmentation.frequency_masks,
-        }
-        wrong = next((name for name, value in fields.items() if value), None)
-        return wrong and f"augmentation.{wrong} is for spectrograms of sounds, these are images: leave it out"
-    if augmentation.flip != "none":
-        return (
-            f"augmentation.flip = '{augmentation.flip}' would play sounds backwards: "
-            "leave it out (--set augmentation.flip=none)"
-        )
-    return None
-
-
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
     """Do what `Preprocessing.normalise` does, bit for bit, on the calling thread alone.
 

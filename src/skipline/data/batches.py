@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skipline.data.augmentation import Augmentation, Floats, augment, unfit
+from skipline.data.augmentation import Augmentation, Floats, augment
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
-from skipline.data.values.augmentation import augment_values, objections
+from skipline.data.objections import objections
+from skipline.data.values.augmentation import augment_values
 from skipline.data.values.preprocessing import AnyPreprocessing, ValuePreprocessing
 from skipline.errors import InputError, RecipeError, ShapeMismatchError
 
@@ -63,8 +64,8 @@ class Batches:
 
     Raises:
         ShapeMismatchError: images and preprocessing differ in size or channels.
-        InputError: no images, a batch size or seed out of range, or an augmentation that the images do not
-            allow.
+        RecipeError: an augmentation that does not apply to what there is.
+        InputError: no images, or a batch size or seed out of range.
     """
 
     def __init__(
@@ -175,16 +176,18 @@ def _check(
     images: ImageSet, preprocessing: AnyPreprocessing, batch_size: int, augmentation: Augmentation, seed: int
 ) -> None:
     if len(images) == 0:
-        raise InputError(f"the {images.split} split holds no images: training needs at least one")
+        raise InputError(
+            f"the {images.split} split holds no {preprocessing.kind.many}: training needs at least one"
+        )
     if batch_size < 1:
         raise InputError(f"the batch size must be at least 1, not {batch_size}")
     if seed < 0:
         raise InputError(f"the seed must be at least 0, not {seed}")
+    if found := objections(augmentation, preprocessing.kind):
+        raise RecipeError(found)
     if isinstance(preprocessing, ValuePreprocessing):
         assert images.values
         assert images.shape == preprocessing.stored_shape, (images.shape, preprocessing.stored_shape)
-        if found := objections(augmentation, preprocessing.series):
-            raise RecipeError(found)
         return
     channels, height, width = images.shape
     expected = preprocessing.stored_shape
@@ -194,8 +197,6 @@ def _check(
             f"height, width), the {images.split} split holds {channels} x {height} x {width}: "
             "open the source with the preprocessing's channels and stored side"
         )
-    if obstacle := unfit(augmentation, preprocessing):
-        raise InputError(obstacle)
     if augmentation.auto != "none" and channels not in (1, 3):
         raise InputError(
             f"augmentation.auto = '{augmentation.auto}' edits grey or RGB images, these have {channels} "

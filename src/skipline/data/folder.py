@@ -15,7 +15,7 @@ from pathlib import Path
 from skipline.data.decoding import read_limited
 from skipline.data.imageset import Problem
 from skipline.data.layout import lay_out
-from skipline.data.listing import IMAGES, Found, Kind, Listing, is_hidden, is_image_name, printable
+from skipline.data.listing import IMAGE_FILES, FileKind, Found, Listing, is_hidden, is_image_name, printable
 from skipline.errors import SourceError
 
 MOST_VISITS = 16  # of one folder, through links
@@ -33,7 +33,7 @@ class Folder:
         kind: of the files that are looked for.
     """
 
-    def __init__(self, path: Path, source: str, kind: Kind = IMAGES) -> None:
+    def __init__(self, path: Path, source: str, kind: FileKind = IMAGE_FILES) -> None:
         self.path = path
         self.source = source
         self._found = Found(kind)
@@ -140,10 +140,10 @@ def walk(root: Path, found: Found) -> Iterator[tuple[str, os.stat_result]]:
 
 def image_files(paths: Iterable[Path | str]) -> list[Path]:
     """The image files under files and folders, as `files_below` gives them."""
-    return files_below(paths, IMAGES)
+    return files_below(paths, IMAGE_FILES)
 
 
-def files_below(paths: Iterable[Path | str], kind: Kind) -> list[Path]:
+def files_below(paths: Iterable[Path | str], kind: FileKind) -> list[Path]:
     """The files of a kind under files and folders.
 
     Args:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from skipline.data.kinds import ARRAYS, IMAGES, SERIES, SOUNDS, Kind
+
 if TYPE_CHECKING:
     from skipline.data.sound.settings import Audio
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images of one split, or series or arrays of values.
+    """Labelled images of one split, or windows of sounds, or series or arrays of values.
 
     Attributes:
         images: (N, H, W, C) uint8, often a read-only memory map; float32 for values. Series have H = 1 and W = L.
@@ -52,16 +54,6 @@ class ImageSet:
         return channels, height, width
 
     @property
-    def values(self) -> bool:
-        """Whether it holds series or arrays of values, not images."""
-        return bool(self.images.dtype == np.float32)
-
-    @property
-    def series(self) -> bool:
-        """Whether it holds series, which networks see as (C, L)."""
-        return self.values and self.images.shape[1] == 1
-
-    @property
     def sources(self) -> int:
         """How many files, or other things of their own, the images come from."""
         return len(self) if self.groups is None else len(np.unique(self.groups))
@@ -72,6 +64,16 @@ class ImageSet:
         if self.groups is None:
             return self.labels
         return self.labels[np.unique(self.groups, return_index=True)[1]]
+
+    @property
+    def values(self) -> bool:
+        """Whether it holds series or arrays of values, not images."""
+        return bool(self.images.dtype == np.float32)
+
+    @property
+    def series(self) -> bool:
+        """Whether it holds series, which networks see as (C, L)."""
+        return self.values and self.images.shape[1] == 1
 
     def class_counts(self) -> npt.NDArray[np.int64]:
         """(K,) int64, images per class."""
@@ -121,3 +123,22 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """The K class names, the same for every split."""
         return self.train.classes
+
+    @property
+    def splits(self) -> tuple[ImageSet, ...]:
+        """Train, test and, where there is one, validation."""
+        return (self.train, self.test, *([] if self.validation is None else [self.validation]))
+
+    @property
+    def sources(self) -> int:
+        """How many items of their kind there are in all splits."""
+        return sum(part.sources for part in self.splits)
+
+    @property
+    def kind(self) -> Kind:
+        """What is given a class."""
+        if self.audio is not None:
+            return SOUNDS
+        if self.train.series:
+            return SERIES
+        return ARRAYS if self.train.values else IMAGES

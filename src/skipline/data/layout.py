@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from skipline.data.listing import (
-    IMAGES,
-    SOUNDS,
+    IMAGE_FILES,
+    SOUND_FILES,
     SPLITS,
     Entry,
     Found,
@@ -55,7 +55,7 @@ def lay_out(found: Found, source: str) -> tuple[Listing, tuple[str, ...]]:
     if not names:
         raise SourceError(_nothing(found, source))
     root = _look_through_wrappers(names, found.folders)
-    word = found.kind.word
+    word = found.kind.items.one
     notes = [f"{word}s are taken from '{printable(root)}'"] if root else []
     top = _children(root, names, found.folders)
     splits = _split_folders(top, source)
@@ -148,7 +148,7 @@ def _remarks(
         yield f"left out {_count(len(empty), 'empty class folder')}: {_quoted(sorted(empty))}"
     if outside:
         example = printable(outside[0])
-        yield f"left out {_count(len(outside), found.kind.word)} outside the class folders, such as '{example}'"
+        yield f"left out {_count(len(outside), found.kind.items.one)} outside the class folders, such as '{example}'"
     if found.others:
         kinds = ", ".join(printable(suffix) for suffix, _ in found.others.most_common(5))
         yield f"ignored {_count(sum(found.others.values()), 'other file')} ({kinds})"
@@ -199,7 +199,7 @@ def _split_folders(children: Iterable[str], source: str) -> dict[str, str]:
 
 def _nothing(found: Found, source: str) -> str:
     kind = found.kind
-    message = f"there are no {kind.word}s in '{source}'"
+    message = f"there are no {kind.items.many} in '{source}'"
     if found.problems:
         return f"{message} that can be read: {found.problems[0].file}: {found.problems[0].reason}"
     if found.others:
@@ -211,12 +211,12 @@ def _nothing(found: Found, source: str) -> str:
 def _other_kind(found: Found) -> str:
     """A sentence for those who have images and asked for sounds, or the other way round."""
     other, advice = (
-        (SOUNDS, "add --modality audio to train on them")
-        if found.kind is IMAGES
-        else (IMAGES, "leave --modality audio out to train on them")
+        (SOUND_FILES, "add --modality audio to train on them")
+        if found.kind is IMAGE_FILES
+        else (IMAGE_FILES, "leave --modality audio out to train on them")
     )
     there = sum(count for suffix, count in found.others.items() if suffix in other.suffixes)
-    return f". There are {_count(there, other.word)}: {advice}" if there else ""
+    return f". There are {_count(there, other.items.one)}: {advice}" if there else ""
 
 
 def _rank(split: str | None) -> int:

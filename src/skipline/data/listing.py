@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from skipline.data.imageset import Problem
+from skipline.data.kinds import IMAGES, SOUNDS, Kind
 
 SPLITS = ("train", "validation", "test")
 IMAGE_SUFFIXES = frozenset(
@@ -22,27 +23,29 @@ UNREADABLE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file that a source may hold.
 
     Attributes:
-        word: in the singular, as people read it.
+        items: what such files hold.
         suffixes: in lower case with their dots.
         unreadable: of files that are of the kind, but cannot be read.
         remedy: what to convert those to.
         examples: for "Expected one folder per class with ... files".
     """
 
-    word: str
+    items: Kind
     suffixes: frozenset[str]
     unreadable: frozenset[str]
     remedy: str
     examples: str
 
 
-IMAGES = Kind("image", IMAGE_SUFFIXES, UNREADABLE_SUFFIXES, "JPEG", ".jpg, .png, .webp, .gif, .bmp or .tif")
-SOUNDS = Kind(
-    "sound",
+IMAGE_FILES = FileKind(
+    IMAGES, IMAGE_SUFFIXES, UNREADABLE_SUFFIXES, "JPEG", ".jpg, .png, .webp, .gif, .bmp or .tif"
+)
+SOUND_FILES = FileKind(
+    SOUNDS,
     frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au"}),
     frozenset({".m4a", ".aac", ".mp4", ".wma", ".amr", ".ape", ".wv", ".mka"}),
     "FLAC or WAV",
@@ -118,7 +121,7 @@ class Found:
         problems: files that look like images but cannot be taken.
     """
 
-    kind: Kind = IMAGES
+    kind: FileKind = IMAGE_FILES
     images: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     hidden: int = 0
@@ -147,7 +150,7 @@ def is_hidden(base: str) -> bool:
     return base.startswith(".") or base in ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
 
 
-def is_image_name(base: str, kind: Kind = IMAGES) -> bool:
+def is_image_name(base: str, kind: FileKind = IMAGE_FILES) -> bool:
     """Whether a file is taken for an image, or for one of another kind, when it is found in a folder."""
     return not is_hidden(base) and suffix_of(base) in kind.suffixes
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skipline.data.kinds import IMAGES, SOUNDS, Kind
 from skipline.data.sound.settings import Audio
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,8 +43,13 @@ class Preprocessing:
         assert self.audio is None or (self.channels, self.side) == (1, self.audio.mels)
 
     @property
+    def kind(self) -> Kind:
+        """What the network classifies."""
+        return IMAGES if self.audio is None else SOUNDS
+
+    @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of a stored image."""
+        """(C, H, W) of what an `ImageSet` holds."""
         return self.channels, self.stored if self.audio is None else self.side, self.stored
 
     @property
@@ -53,8 +59,8 @@ class Preprocessing:
 
     @property
     def opening(self) -> dict[str, Any]:
-        """What `open_source` is told beside the source, so that images are stored as at training."""
-        return {"channels": self.channels, "stored": self.stored}
+        """What `open_source` is told beside the source, so that images and sounds are stored as at training."""
+        return {"channels": self.channels, "stored": self.stored, "audio": self.audio}
 
     def crop(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut the centre.
@@ -90,7 +96,7 @@ class Preprocessing:
         """Prepare stored images for the network.
 
         Args:
-            images: (N, stored, stored, C) uint8.
+            images: (N, stored, stored, C) uint8, or (N, side, stored, C) of sounds.
 
         Returns:
             (N, C, side, side) float32, channels-last in memory.
@@ -119,3 +125,8 @@ class Preprocessing:
             std=tuple(float(v) for v in values["std"]),
             audio=Audio(**values["audio"]) if values.get("audio") else None,
         )
+
+    def __str__(self) -> str:
+        """What it takes, in words: "sounds" or "images of 32 x 32"."""
+        sides = "" if self.audio is not None else f" of {self.stored} x {self.stored}"
+        return f"{self.kind.many}{sides}"

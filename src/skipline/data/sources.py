@@ -19,6 +19,7 @@ from skipline.data.imageset import Dataset
 from skipline.data.listing import Container, is_image_name
 from skipline.data.parquet import SUFFIX, Table
 from skipline.data.progress import Progress, silent
+from skipline.data.sound import Audio, open_sounds
 from skipline.data.store import GIVEN
 from skipline.data.values.files import SUFFIXES as VALUES
 from skipline.data.values.files import holds_values, refuse_folder_of_values
@@ -49,12 +50,13 @@ def open_source(
     *,
     channels: int | None = None,
     stored: int | None = None,
+    audio: Audio | None = None,
     data_root: str | Path | None = None,
     seed: int = 0,
     strict: bool = False,
     progress: Progress = silent,
 ) -> Dataset:
-    """Open labelled images to train on and to test with.
+    """Open labelled images, sounds, series or arrays to train on and to test with.
 
     Images are decoded once, into a cache that is mapped into memory (see `skipline.data.home` for where it lies). The
     source itself is never written to.
@@ -65,7 +67,8 @@ def open_source(
             nothing: write ./digits for a folder of that name.
         channels: 1, 3 or 4. None gives 3, or 1 where every image is grey.
         stored: side in pixels of the square that images are stored as. None keeps small images of one size as they are
-            and stores photographs at 256, or less where most of them are smaller.
+            and stores photographs at 256, or less where most of them are smaller. With `audio`, frames of a window.
+        audio: how sounds become images of one channel, for a folder of sounds (see `open_sounds`); else None.
         data_root: where the files of cifar10 and cifar100 lie, if they have been brought.
         seed: of the stratified split 80 : 20, where the source has no test images of its own.
         strict: raise at the first file that cannot be used, instead of leaving it out.
@@ -77,10 +80,15 @@ def open_source(
     Raises:
         SourceError: no such source, or nothing to train on.
         CorruptImageError: `strict`, and a file cannot be used; the message begins with its name.
+        CorruptSoundError: likewise.
         DownloadError: cifar10 or cifar100 are neither here nor to be had.
-        MissingExtraError: parquet files, but no pyarrow.
+        MissingExtraError: parquet files, but no pyarrow, or sounds, but no soundfile.
         StorageError: the cache cannot be written.
     """
+    if audio is not None:
+        if channels not in (None, 1):
+            raise InputError(f"sounds become images of 1 channel, but {channels} were asked for")
+        return open_sounds(source, audio=audio, stored=stored, seed=seed, strict=strict, progress=progress)
     opened = open_any(
         source,
         channels=channels,
@@ -165,18 +173,18 @@ def container_of(path: Path, source: str) -> Container:
 
 def why_not_trainable(dataset: Dataset) -> str | None:
     """What keeps a network from being trained on a data set, None if nothing does."""
-    counts = dataset.train.class_counts()
-    images = dataset.train.sources + dataset.test.sources
+    counts, kind = dataset.train.class_counts(), dataset.kind
+    found = dataset.train.sources + dataset.test.sources
     if len(dataset.classes) < 2:
         return (
-            f"has only one class, '{dataset.classes[0]}' ({images:,} image{'s' if images != 1 else ''}). "
+            f"has only one class, '{dataset.classes[0]}' ({kind.counted(found)}). "
             "At least two classes are needed for training: one folder each"
         )
     unlearnable = [name for name, count in zip(dataset.classes, counts, strict=True) if count == 0]
     if unlearnable:
-        return f"has no readable training image of '{unlearnable[0]}', but test or validation images of it"
+        return f"has no readable training {kind.one} of '{unlearnable[0]}', but test or validation {kind.many} of it"
     if len(dataset.test) == 0:
-        return "has too few images to hold any out for testing: at least one class needs two"
+        return f"has too few {kind.many} to hold any out for testing: at least one class needs two"
     return None
 
 

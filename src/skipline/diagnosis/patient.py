@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from skipline.bundle import match_classes
-from skipline.data import Audio, Batches, Dataset, Preprocessing, Progress, open_sounds, open_source, silent
-from skipline.data.values import images_only
+from skipline.data import Batches, Dataset, Preprocessing, Progress, open_source, silent
+from skipline.data.values import pictures_only
 from skipline.diagnosis.fitting import SIDES, Attempt, Mismatch, attempt, enlarged
 from skipline.diagnosis.targets import Target, find_target
 from skipline.errors import InputError, ShapeMismatchError
 from skipline.training import NAMED, Recipe, changed, default_choice, named_recipe, read_recipe
-from skipline.training.plan import TINY_SIDE, resolve_preprocessing
+from skipline.training.plan import TINY_SIDE, resolve_preprocessing, wanted_side
 from skipline.training.pretrained import Pretrained, find_weights, settled, with_size
 from skipline.training.recipe import validated
 
@@ -186,8 +186,8 @@ def _open(
 ) -> tuple[Dataset, Recipe, Preprocessing]:
     """The images, the recipe for them and what lies between them and the network."""
     if found.bundle is not None and found.plan is None:
-        preprocessing = images_only(found.bundle.preprocessing, "`skipline diagnose`")
-        dataset = _images(source, opening, preprocessing.channels, preprocessing.stored, preprocessing.audio)
+        preprocessing = pictures_only(found.bundle.preprocessing, "`skipline diagnose`")
+        dataset = open_source(source, **preprocessing.opening, **opening)
         return dataset, _recipe(found, dataset, recipe, settings), preprocessing
     if channels is None and found.plan is not None:
         channels = found.plan.options.get("channels")
@@ -196,24 +196,16 @@ def _open(
     weights = _weights(found, wanted, opening["progress"])
     if wanted is not None and weights is not None:
         wanted = with_size(wanted, weights)
-    stored = None if wanted is None else wanted.input.stored or wanted.input.side
-    dataset = _images(source, opening, channels, stored, None if wanted is None else wanted.audio)
+    stored = None if wanted is None else wanted_side(wanted)
+    audio = None if wanted is None else wanted.audio
+    dataset = open_source(source, channels=channels, stored=stored, audio=audio, **opening)
     chosen = wanted or _recipe(found, dataset, recipe, settings)
-    side = chosen.input.stored or chosen.input.side
-    if dataset.audio is None and side not in (None, stored, dataset.train.images.shape[1]):
+    side = wanted_side(chosen)
+    if side not in (None, stored, dataset.train.images.shape[2]):
         dataset = open_source(source, channels=channels, stored=side, **opening)
     if weights is not None:
         chosen = settled(chosen, weights, dataset.train.shape[0])
     return dataset, chosen, resolve_preprocessing(chosen.input, dataset)
-
-
-def _images(
-    source: str | Path, opening: dict[str, Any], channels: int | None, stored: int | None, audio: Audio | None
-) -> Dataset:
-    """The source as images, or as the sounds that a network or recipe for sounds takes."""
-    if audio is None:
-        return open_source(source, channels=channels, stored=stored, **opening)
-    return open_sounds(source, audio=audio, stored=stored, seed=opening["seed"], progress=opening["progress"])
 
 
 def _weights(found: Target, recipe: Recipe | None, progress: Progress) -> Pretrained | None:

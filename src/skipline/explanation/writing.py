@@ -17,7 +17,8 @@ from skipline.bundle.inputs import decoded_ahead, list_images
 from skipline.bundle.prediction import decode_item
 from skipline.bundle.sounds import list_sounds, loudest_window
 from skipline.data import Progress
-from skipline.data.values import images_only
+from skipline.data.kinds import SOUNDS
+from skipline.data.values import pictures_only
 from skipline.errors import CorruptImageError, CorruptSoundError, InputError
 from skipline.explanation.explainer import Explained, Explainer
 from skipline.explanation.explanation import Explanation, Item
@@ -59,7 +60,7 @@ def write_explanation(
     _refuse_foreign(folder)
     items: list[Item] = []
     gallery = Gallery()
-    given = list_images(images) if bundle.preprocessing.audio is None else list_sounds(images)
+    given = list_sounds(images) if bundle.preprocessing.kind is SOUNDS else list_images(images)
     for one, found in _explained(bundle, explainer, given, progress):
         if isinstance(found, str):
             items.append(Item(one.name, error=found))
@@ -93,13 +94,13 @@ def _explained(
     bundle: Bundle, explainer: Explainer, given: Sequence[Given], progress: Progress
 ) -> Iterator[tuple[Given, Explained | str]]:
     """Each image with its explanation, or why there is none, in order; of a sound, its loudest window."""
-    preprocessing = images_only(bundle.preprocessing, "`skipline explain`")
+    preprocessing = pictures_only(bundle.preprocessing, "`skipline explain`")
     waiting: list[tuple[Given, npt.NDArray[np.uint8] | str]] = []
     done = 0
 
     def decode(item: Given) -> tuple[Given, npt.NDArray[np.uint8] | str]:
         try:
-            if preprocessing.audio is not None:
+            if preprocessing.kind is SOUNDS:
                 return loudest_window(item, preprocessing)
             return item, decode_item(item, preprocessing)
         except (CorruptImageError, CorruptSoundError) as error:

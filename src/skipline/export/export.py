@@ -14,7 +14,7 @@ import torch
 from skipline.bundle import Bundle
 from skipline.bundle.inference import fitting
 from skipline.data import Progress, silent
-from skipline.data.values import images_only
+from skipline.data.values import pictures_only
 from skipline.errors import ExportError, InputError
 from skipline.export.comparison import Comparison, compare
 from skipline.export.formats import Format, Run, format_called
@@ -97,7 +97,7 @@ def export_bundle(
     """
     chosen = format_called(to)
     if int8:
-        images_only(bundle.preprocessing, "int8 quantisation")
+        pictures_only(bundle.preprocessing, "int8 quantisation")
     file = _checked(chosen, file, probe, int8, max_drop, overwrite)
     network = graph_of(bundle)
     # Beside the target, so that moving it there is one step on the same disk.

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skipline.bundle import Bundle, match_classes
-from skipline.bundle.inference import check_stored
-from skipline.data import Dataset, ImageSet, Preprocessing, Progress, open_sounds, open_source, silent
+from skipline.data import ImageSet, Preprocessing, Progress, silent
 from skipline.data.decoding import fit
+from skipline.data.kinds import SOUNDS
 from skipline.data.values import ValuePreprocessing
 from skipline.data.values.preprocessing import Values
 from skipline.errors import InputError
@@ -58,43 +58,28 @@ def find_images(
 
     Raises:
         SourceError: no such source.
+        InputError: no source, and a network for sounds.
+        ShapeMismatchError: it holds other things than the network was trained on.
         ClassMismatchError: it has other classes than the bundle.
     """
     pre = bundle.preprocessing
-    if source is None and isinstance(pre, ValuePreprocessing):
-        return Probe(
-            _noise(pre), None, None, f"{CROPS} random {'series' if pre.series else 'arrays'}, without labels"
-        )
-    if source is None and pre.audio is not None:
+    if source is None and pre.kind is SOUNDS:
         raise InputError(
             "there are no sounds to compare the export on: give --images FOLDER, such as the one it was trained on"
         )
+    if source is None and isinstance(pre, ValuePreprocessing):
+        return Probe(_noise(pre), None, None, f"{CROPS} random {pre.kind.many}, without labels")
     if source is None:
         assert isinstance(pre, Preprocessing)
         return Probe(_photographs(pre), None, None, f"{CROPS} pieces of two photographs, without labels")
-    seed = bundle.provenance.get("split_seed")
-    seed = seed if isinstance(seed, int) and seed >= 0 else 0
-    if isinstance(pre, Preprocessing) and pre.audio is not None:
-        dataset = open_sounds(source, audio=pre.audio, stored=pre.stored, seed=seed, progress=progress)
-    else:
-        dataset = open_source(source, **pre.opening, data_root=data_root, seed=seed, progress=progress)
-    check_stored(dataset.test, pre)
+    dataset = bundle.open_source(source, data_root=data_root, progress=progress)
     order = match_classes(bundle.classes, dataset.classes)
     test = _spaced(dataset.test, images)
     labels = test.labels if order is None else np.asarray(order, dtype=np.int64)[test.labels]
+    called = f"{len(test):,} {'windows of ' * (pre.kind is SOUNDS)}test {pre.kind.many} of {dataset.name}"
     if isinstance(pre, ValuePreprocessing):
-        return Probe(_in_order(test.images, pre), labels, None, f"{len(test):,} test rows of {dataset.name}")
-    return Probe(
-        np.array(test.images),
-        labels,
-        np.array(_spaced(dataset.train, calibration).images),
-        _called(dataset, test),
-    )
-
-
-def _called(dataset: Dataset, test: ImageSet) -> str:
-    what = "test images" if dataset.audio is None else "windows of test sounds"
-    return f"{len(test):,} {what} of {dataset.name}"
+        return Probe(_in_order(test.images, pre), labels, None, called)
+    return Probe(np.array(test.images), labels, np.array(_spaced(dataset.train, calibration).images), called)
 
 
 def _spaced(images: ImageSet, count: int) -> ImageSet:

@@ -113,15 +113,15 @@ def _accuracy(run: RunRecord) -> Markup | None:
     series = _series(run, "top1", 100)
     if not series:
         return None
-    what = _held_out(run)
+    what, many = _held_out(run), run.start.source.items.many
     explanation = [
-        f"Share of images classified rightly after each epoch, on the training and on the {what} images. "
+        f"Share of {many} classified rightly after each epoch, on the training and on the {what} {many}. "
         + ("Dashed: the plain twin." if run.twin else ""),
         "The training figure is the mean over the epoch's batches, augmented and while the weights still "
         f"moved, so early on it may lie below the {what} figure.",
         f"Healthy: both rise and level off close together. A gap that widens while the {what} line stands "
         "still or falls is overfitting; a training line that levels off low means that the network does "
-        "not fit even the images it sees.",
+        f"not fit even the {many} it sees.",
     ]
     figure = lines(series, summary=_summary("Accuracy", run, "top1"), unit=" %")
     return chart("Accuracy", figure, explanation, _numbers(run, "top1", "accuracy"), name="accuracy")
@@ -142,7 +142,7 @@ def _loss(run: RunRecord) -> Markup | None:
         "Healthy: a quick fall from there, then a slow one. Label smoothing, mixup and CutMix keep the "
         "training loss above zero.",
         f"A {_held_out(run)} loss that rises while the training loss falls means growing overconfidence on "
-        "new images, even where accuracy still holds.",
+        f"new {run.start.source.items.many}, even where accuracy still holds.",
     ]
     figure = lines(series, summary=_summary("Loss", run, "loss"), log=log, level=level)
     return chart("Loss", figure, explanation, _numbers(run, "loss", "loss"), name="loss")

@@ -192,6 +192,7 @@ def document(title: str, *blocks: Markup) -> str:
         [
             "default-src 'none'",
             "img-src data: blob:",
+            "media-src data:",
             "style-src 'unsafe-inline'",
             "script-src " + " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
             "base-uri 'none'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+from skipline.data.kinds import ARRAYS, SERIES
 from skipline.report.machine import machine_facts
 from skipline.report.markup import Markup, tag
 from skipline.report.numbers import duration
@@ -16,23 +17,29 @@ MOST_NOTES = 500
 
 
 def source_section(run: RunRecord) -> Markup:
-    """The images: how many, and everything that was noticed about them."""
+    """The images, or what else was classified: how many, and everything that was noticed about them."""
     source = run.start.source
+    many = source.items.many
     channels, *sides = source.input
-    unit = "pixels" if len(sides) == 2 else "values"
+    unit = "values" if source.items in (SERIES, ARRAYS) else "pixels"
     size = f"{' x '.join(map(str, sides))} {unit}"
     facts = [
         ("Source", source.name),
-        ("Training images", f"{source.train:,}"),
-        *([("Validation images", f"{source.validation:,}")] if source.validation is not None else []),
-        ("Test images", f"{source.test:,}"),
+        (f"Training {many}", f"{source.train:,}"),
+        *([(f"Validation {many}", f"{source.validation:,}")] if source.validation is not None else []),
+        (f"Test {many}", f"{source.test:,}"),
+        *(
+            [("Cut into windows", "{:,} of training, {:,} of test".format(*source.windows))]
+            if source.windows
+            else []
+        ),
         ("Classes", f"{len(source.classes):,}"),
         ("Input", f"{size}, {channels} {'channel' if channels == 1 else 'channels'}"),
     ]
     blocks = [definitions(facts, class_="facts")]
     if source.problems:
         files = "1 file was" if source.problems == 1 else f"{source.problems:,} files were"
-        blocks.append(tag("p", f"{files} left out because they could not be read as images.", class_="note"))
+        blocks.append(tag("p", f"{files} left out because they could not be read as {many}.", class_="note"))
     notes = [*source.notes, *(run.evaluation.test.notes if run.evaluation else ()), *run.unreadable]
     if notes:
         blocks.append(tag("h3", "Notes"))
@@ -41,7 +48,7 @@ def source_section(run: RunRecord) -> Markup:
         more = len(notes) - SHOWN_NOTES
         left_out = [f"and {len(notes) - MOST_NOTES:,} more"] if len(notes) > MOST_NOTES else []
         blocks.append(details(f"{more:,} more notes", bullets([*rest, *left_out])))
-    return section("The images", *blocks, name="source")
+    return section(f"The {many}", *blocks, name="source")
 
 
 def recipe_section(run: RunRecord) -> Markup:
@@ -77,7 +84,7 @@ def machine_section(run: RunRecord) -> Markup:
     if run.resumes:
         facts.append(("Taken up again", "once" if run.resumes == 1 else f"{run.resumes} times"))
     facts.append(("Model options", tag("code", json.dumps(start.options, ensure_ascii=False))))
-    facts.append(("Fingerprint of the images", tag("code", start.source.fingerprint)))
+    facts.append((f"Fingerprint of the {start.source.items.many}", tag("code", start.source.fingerprint)))
     return section("Machine, versions, seed", definitions(facts, class_="facts"), name="machine")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from skipline.data.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from skipline.report.probe_record import Overhead, Probe
 
@@ -29,14 +31,29 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Source(Record):
-    """What the run learned from; counts are images, `input` is (C, H, W), of series (C, L)."""
+class OfKind(Record):
+    """A source whose counts are of `kind`, as `skipline.data.kinds` names it."""
+
+    kind: Literal["image", "sound", "series", "array"] = "image"
+
+    @property
+    def items(self) -> Kind:
+        """How to speak of what was classified."""
+        return KINDS[self.kind]
+
+
+class Source(OfKind):
+    """What the run learned from; `input` is (C, H, W), of series (C, L).
+
+    `windows` tells into how many images the sounds of training and test were cut.
+    """
 
     name: str
     fingerprint: str
     train: Whole
     test: Whole
     validation: Whole | None = None
+    windows: tuple[Whole, Whole] | None = None
     classes: tuple[str, ...]
     input: tuple[Whole, Whole, Whole] | tuple[Whole, Whole]
     problems: Whole = 0
@@ -151,8 +168,21 @@ class Augmented(Record):
     top1_interval: tuple[float, float] | None = None
 
 
+class Spectrogram(Record):
+    """What the sides of a spectrogram stand for.
+
+    `start` and `end` are seconds in the file, a tick is a frequency in Hz and its place from the bottom, 0-1, and the
+    darkest pixel is `top_db` below the brightest.
+    """
+
+    start: Annotated[float, Field(ge=-1e6, le=1e6)]
+    end: Annotated[float, Field(ge=-1e6, le=1e6)]
+    ticks: Annotated[tuple[tuple[float, Annotated[float, Field(ge=0, le=1)]], ...], Field(max_length=20)] = ()
+    top_db: float
+
+
 class Mistake(Record):
-    """A test image that was classified wrongly with confidence; `image` is relative to the run folder."""
+    """A test image that was classified wrongly with confidence; `image` and `sound` are relative to the run folder."""
 
     image: str
     index: Whole
@@ -161,6 +191,8 @@ class Mistake(Record):
     predicted: str
     probability: float
     true_probability: float | None = None
+    sound: str | None = None
+    spectrogram: Spectrogram | None = None
 
 
 class Evaluation(Record):

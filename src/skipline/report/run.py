@@ -12,7 +12,7 @@ from skipline.report.numbers import duration, exact, interval, percent
 from skipline.report.page import Cell, definitions, document, write_page
 from skipline.report.provenance import machine_section, recipe_section, reproduce_section, source_section
 from skipline.report.reading import read_run
-from skipline.report.record import RunRecord
+from skipline.report.record import RunRecord, Source
 from skipline.report.results import results_sections
 
 
@@ -41,7 +41,7 @@ def run_page(run: RunRecord) -> str:
         findings_section(run),
         curves_section(run),
         inside_section(run),
-        *(results_sections(run.folder, run.evaluation) if run.evaluation else []),
+        *(results_sections(run.folder, run.evaluation, run.start.source.items) if run.evaluation else []),
         source_section(run),
         recipe_section(run),
         machine_section(run),
@@ -80,9 +80,14 @@ def _course(run: RunRecord) -> str:
     validation = f", {source.validation:,} for validation" if source.validation is not None else ""
     return (
         f"{start.params:,} parameters, trained with the recipe {start.recipe} for {epochs}{early} on "
-        f"{source.train:,} images of {len(source.classes):,} classes; {source.test:,} held out for the "
+        f"{_learned_from(source)} of {len(source.classes):,} classes; {source.test:,} held out for the "
         f"test{validation}."
     )
+
+
+def _learned_from(source: Source) -> str:
+    found = source.items.counted(source.train)
+    return found if source.windows is None else f"{source.windows[0]:,} windows of {found}"
 
 
 def _warning(run: RunRecord) -> Markup:
@@ -103,14 +108,14 @@ def _warning(run: RunRecord) -> Markup:
 def _headline(run: RunRecord) -> list[tuple[str, Cell]]:
     figures: list[tuple[str, Cell]] = []
     if run.evaluation:
-        test = run.evaluation.test
-        figures.append(("top-1 accuracy on the test images", exact(test.top1, percent(test.top1))))
+        test, many = run.evaluation.test, run.start.source.items.many
+        figures.append((f"top-1 accuracy on the test {many}", exact(test.top1, percent(test.top1))))
         if bounds := interval(test.top1_interval):
             figures.append(("95 % interval, in per cent", bounds))
         if run.evaluation.tta:
             with_tta = run.evaluation.tta.top1
             figures.append(("with test-time augmentation", exact(with_tta, percent(with_tta))))
-        figures.append(("test images", f"{test.n:,}"))
+        figures.append((f"test {many}", f"{test.n:,}"))
     else:
         measured = [epoch for epoch in run.epochs if epoch.test and epoch.test.top1 is not None]
         if measured and (score := measured[-1].test):

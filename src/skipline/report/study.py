@@ -89,7 +89,10 @@ def _course(study: StudyRecord) -> str:
         return f"{arms}, {seeds}; no images are needed."
     source = study.source
     classes = f" of {len(source.classes):,} classes" if source.classes else ""
-    return f"{arms}, {seeds}, on {source.name}: {source.train:,} training and {source.test:,} test images{classes}."
+    return (
+        f"{arms}, {seeds}, on {source.name}: {source.train:,} training and {source.test:,} test "
+        f"{source.items.many}{classes}."
+    )
 
 
 def _claims(study: StudyRecord) -> Markup | None:
@@ -217,16 +220,16 @@ def _conditions(study: StudyRecord) -> Markup:
         ("Time of all jobs", duration(study.seconds)),
     ]
     if study.source is not None:
-        source = study.source
+        source, many = study.source, study.source.items.many
         facts = [
-            ("Images", source.name),
-            ("Training images", f"{source.train:,}"),
-            ("Test images", f"{source.test:,}"),
+            (many.title(), source.name),
+            (f"Training {many}", f"{source.train:,}"),
+            (f"Test {many}", f"{source.test:,}"),
             *facts,
         ]
     facts += machine_facts(study.machine)
     if study.source is not None and study.source.fingerprint:
-        facts.append(("Fingerprint of the images", tag("code", study.source.fingerprint)))
+        facts.append((f"Fingerprint of the {study.source.items.many}", tag("code", study.source.fingerprint)))
     after = [tag("p", f"After {study.sources}.")] if study.sources else []
     return section("What was run", *after, definitions(facts, class_="facts"), name="conditions")
 

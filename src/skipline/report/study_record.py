@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from skipline.errors import InputError, shown
 from skipline.report.panels import Panel
-from skipline.report.record import Number, Record, Whole
+from skipline.report.record import Number, OfKind, Record, Whole
 from skipline.storage import parse_json, read_bounded
 
 LARGEST_FILE = 64 * 2**20  # bytes; the largest study of ours has 2 MB
@@ -23,8 +23,8 @@ def _bounds(value: Any) -> Any:
 Interval = Annotated[tuple[float, float] | None, BeforeValidator(_bounds)]
 
 
-class StudySource(Record):
-    """The images of a study; counts are images."""
+class StudySource(OfKind):
+    """What the runs of a study learned from."""
 
     name: str
     fingerprint: str = ""

@@ -59,8 +59,9 @@ def compare(run: RunRecord) -> Comparison:
         return Comparison("degradation", (first, *_degradation(gap, run)))
     if gap <= -DECISIVE_GAP:
         text = (
-            f"The plain twin fits the training set better, by {points(gap)}: at this depth, on these images "
-            "and with this recipe, the shortcuts did not make the network easier to train."
+            f"The plain twin fits the training set better, by {points(gap)}: at this depth, on these "
+            f"{run.start.source.items.many} and with this recipe, the shortcuts did not make the network easier to "
+            "train."
         )
         return Comparison("twin better", (first, text))
     text = (

@@ -65,7 +65,7 @@ def served(bundle: Bundle) -> Preprocessing:
     """How a bundle takes images.
 
     Raises:
-        InputError: it takes values.
+        InputError: it takes sounds or values.
     """
     return images_only(bundle.preprocessing, "`skipline serve`")
 

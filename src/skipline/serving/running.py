@@ -67,10 +67,6 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     bundle = load_bundle(settings.target)  # also where workers load their own: a mistake is told here, once
     served(bundle)
-    if bundle.preprocessing.audio is not None:
-        raise InputError(
-            "skipline serve takes images over HTTP, and this network was trained on sounds: use skipline predict"
-        )
     with listening(settings.host, settings.port) as (listener, address):
         ready = functools.partial(announce, f"{bundle.name} at {address}")
         if settings.workers == 1:

@@ -19,6 +19,7 @@ NAMES = (
     "toy",
     "residual-sr",
     "pixel-shuffle",
+    "sound",
 )
 """In the order in which they are listed; "six-models" lives in `six_models.py` and so on."""
 

@@ -98,11 +98,18 @@ def run_study(
     folder = Path(out) if out is not None else Path("runs") / f"study-{name}"
     given = str(source) if source is not None else study.default_source
     dataset = None
-    if study.needs_images:
-        dataset = open_source(given, data_root=data_root, progress=progress)
-        say(
-            "source", f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images"
+    if study.needs_images and not given:
+        raise InputError(
+            f"the study '{name}' needs a folder of sounds: skipline study {name} FOLDER, such as "
+            "benchmarks/make_sounds.py makes"
         )
+    if study.needs_images:
+        if study.open is not None:
+            dataset = study.open(given, progress)
+        else:
+            dataset = open_source(given, data_root=data_root, progress=progress)
+        train, test, kind = dataset.train.sources, dataset.test.sources, dataset.kind
+        say("source", f"{dataset.name}: {train:,} training and {test:,} test {kind.many}")
     elif source is not None and not study.takes_photos:
         raise InputError(f"the study '{name}' needs no images: leave '{source}' out")
     context = Context(
@@ -223,8 +230,9 @@ def _source_json(dataset: Dataset | None) -> dict[str, Any] | None:
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
-        "train": len(dataset.train),
-        "test": len(dataset.test),
+        "kind": dataset.kind.one,
+        "train": dataset.train.sources,
+        "test": dataset.test.sources,
         "classes": list(dataset.classes),
     }
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from skipline.data import Dataset
+from skipline.data import Dataset, Progress
 from skipline.metrics import mean_interval
 from skipline.report.panels import Panel
 from skipline.training.jobs import Job
@@ -116,7 +116,7 @@ class Study:
         title: of the page.
         question: what it answers, one sentence.
         sources: papers or lecture, as shown.
-        default_source: what `skipline study NAME` takes without a source.
+        default_source: what `skipline study NAME` takes without a source; "" where it must be named.
         seeds: default seeds by budget.
         jobs: from the context to the jobs, longest first.
         read: from the context and the jobs' results by key to claims and panels; may write pictures below
@@ -125,6 +125,7 @@ class Study:
         takes_photos: whether its jobs open a source themselves, as photos without classes.
         sample: what the largest of the runs computes, so that it can be measured how they best share the cores; None
             takes one thread each without measuring, as the small networks of the quick studies always want it.
+        open: from the source as given to its data, where they are no images; None opens images.
         announce: a sentence on how long it will take, measured before the jobs run; None where minutes are usual.
     """
 
@@ -140,6 +141,7 @@ class Study:
     takes_photos: bool = False
     sample: Callable[[Context], Sample] | None = None
     announce: Callable[[Context], str] | None = None
+    open: Callable[[str, Progress], Dataset] | None = None
 
 
 def decided(differences: Sequence[float], above: float = 0.0) -> tuple[tuple[float, float] | None, Outcome]:

@@ -70,11 +70,10 @@ def finish(
     }
     provenance = _provenance(plan, dataset, execution)
     save_bundle(folder / "bundle", network, dataset.classes, preprocessing, metrics, provenance)
-    if dataset.audio is None:
-        mistakes = save_mistakes(folder, test, dataset.test)
-    else:
-        assert isinstance(preprocessing, Preprocessing)
+    if isinstance(preprocessing, Preprocessing) and preprocessing.audio is not None:
         mistakes = save_sound_mistakes(folder, test, dataset.test, preprocessing, Path(plan.source))
+    else:
+        mistakes = save_mistakes(folder, test, dataset.test)
     write_evaluation(folder, train, test, tta, mistakes, end)
     augmented = Measurement(tta.top1, tta.loss) if tta else None
     return Figures(train, Measurement(test.top1, test.loss), augmented)

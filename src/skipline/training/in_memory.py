@@ -83,7 +83,7 @@ def _train(
     wanted = recipe.finetune.weights
     weights = find_weights(wanted, model, progress) if wanted else None
     if weights is not None:
-        check_kind(weights, images)
+        check_kind(weights, dataset)
         recipe = settled(recipe, weights, images.shape[0])
     preprocessing = prepared_input(recipe, model, dataset)
     network = build_network(

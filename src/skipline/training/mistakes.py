@@ -34,8 +34,7 @@ def save_mistakes(folder: Path, evaluation: Evaluation, images: ImageSet) -> lis
     entries = []
     for rank, (index, probabilities) in enumerate(surest(evaluation, images.labels, COUNT)):
         name = f"mistakes/{rank:02d}.png"
-        pixels = images.images[index]
-        save_picture(folder / name, drawn(pixels) if images.values else pixels)
+        save_picture(folder / name, drawn(images.images[index]) if images.values else images.images[index])
         entries.append(entry(name, index, probabilities, images))
     return entries
 

@@ -96,9 +96,9 @@ def usable_threads(wanted: int | None) -> int:
     return wanted or available_cores()
 
 
-def wanted_side(plan: Plan) -> int | None:
-    """Pixels of the square to decode to, or None where that is left to the source."""
-    return plan.recipe.input.stored or plan.recipe.input.side
+def wanted_side(recipe: Recipe) -> int | None:
+    """Pixels of the square to decode to, or frames of a window of sounds; None where that is left to the source."""
+    return recipe.input.stored or (recipe.input.side if recipe.audio is None else None)
 
 
 def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = None) -> tuple[str, Recipe]:
@@ -113,7 +113,7 @@ def default_choice(dataset: Dataset, weights_at_hand: bool, model: str | None = 
         Catalogue name and recipe.
     """
     if dataset.audio is not None:
-        return "resnet20", named_recipe("sounds")
+        return "quick-resnet8", named_recipe("sounds")
     side = max(dataset.train.shape[1:])
     if dataset.train.values:
         large = "resnet20" if side <= SMALL_SIDE else "resnet18"

@@ -251,10 +251,15 @@ class Recipe(_Section):
             raise ValueError(f"tta = '{self.tta}' would play sounds backwards: set it to none")
 
     def side(self, epoch: int, epochs: int) -> int | None:
-        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side, as in the last epoch."""
+        """Pixels of the input in an epoch (from 0) of a run of so many; None is the full side, as in the last epoch.
+
+        Spectrograms of few mel bands are not enlarged.
+        """
         if epoch == epochs - 1:
             return None
-        return next((side for until, side in self.input.sides if epoch / epochs < until), None)
+        side = next((side for until, side in self.input.sides if epoch / epochs < until), None)
+        enlarged = self.audio is not None and side is not None and side >= self.audio.mels
+        return None if enlarged else side
 
 
 def validated(values: dict[str, Any], origin: str = "recipe") -> Recipe:

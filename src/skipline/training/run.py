@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from skipline import models
-from skipline.data import Batches, Dataset, Progress, open_sounds, open_source, silent
+from skipline.data import Batches, Dataset, Progress, open_source, silent
+from skipline.data.kinds import SOUNDS
 from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.machine import device
@@ -28,7 +29,7 @@ from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
 from skipline.training.session import Say, Session, quiet
-from skipline.training.value_input import prepared_input, words_for
+from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
 
@@ -65,20 +66,12 @@ class RunResult:
 
 def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
     """Open the source of a plan, decoded as its recipe asks: as sounds where it has a table [audio]."""
-    if plan.recipe.audio is not None:
-        return open_sounds(
-            plan.source,
-            audio=plan.recipe.audio,
-            stored=plan.recipe.input.stored,
-            seed=plan.seed,
-            strict=plan.strict,
-            progress=progress,
-        )
     root = Path(plan.data_root) if plan.data_root else None
     return open_source(
         plan.source,
         channels=plan.options.get("channels"),
-        stored=wanted_side(plan),
+        stored=wanted_side(plan.recipe),
+        audio=plan.recipe.audio,
         data_root=root,
         seed=plan.seed,
         strict=plan.strict,
@@ -201,14 +194,14 @@ def _prepared(
     """
     if plan.recipe.early_stopping is not None and dataset.validation is None:
         raise InputError(
-            "early_stopping needs validation images: add a val/ folder to the source, or leave it out"
+            f"early_stopping needs validation {dataset.kind.many}: give the source a validation split, or leave it out"
         )
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
     wanted = plan.recipe.finetune.weights
     weights = find_weights(wanted, plan.model, progress) if wanted and fresh else None
     if weights is not None:
-        check_kind(weights, dataset.train)
+        check_kind(weights, dataset)
         plan = replace(plan, recipe=settled(plan.recipe, weights, dataset.train.shape[0]))
     preprocessing = prepared_input(plan.recipe, plan.model, dataset)
     network, plan = _build(plan, dataset, weights, preprocessing, say)
@@ -224,7 +217,7 @@ def _prepared(
     plan = replace(plan, recipe=with_least_steps(plan.recipe, batches, say))
     network.to(device())
     if plan.recipe.whiten and whiten(network, batches):
-        say("first layer", "whitening patterns of the training images, not learnt")
+        say("first layer", f"whitening patterns of the training {dataset.kind.many}, not learnt")
     return _Session(plan, folder, dataset, preprocessing, network, cost, batches, observers, progress, say)
 
 
@@ -308,16 +301,14 @@ class _Session(Session[Figures]):
             "source": {
                 "name": data.name,
                 "fingerprint": data.fingerprint,
-                "train": len(data.train),
-                "test": len(data.test),
-                "validation": None if data.validation is None else len(data.validation),
+                "kind": data.kind.one,
+                "train": data.train.sources,
+                "test": data.test.sources,
+                "validation": None if data.validation is None else data.validation.sources,
+                "windows": [len(data.train), len(data.test)] if data.kind is SOUNDS else None,
                 "classes": list(data.classes),
                 "input": list(self.preprocessing.input),
                 "problems": len(data.problems),
-                "notes": [
-                    *words_for(data.train),
-                    *data.notes,
-                    *(f"left out {p.file}: {p.reason}" for p in data.problems),
-                ],
+                "notes": [*data.notes, *(f"left out {p.file}: {p.reason}" for p in data.problems)],
             },
         }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from skipline import models
-from skipline.data import Dataset, ImageSet
+from skipline.data import Dataset
+from skipline.data.kinds import SERIES, Kind
+from skipline.data.objections import objections
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
-from skipline.data.values.augmentation import objections
 from skipline.data.values.statistics import value_statistics
 from skipline.errors import InputError, RecipeError
 from skipline.training.plan import resolve_preprocessing
@@ -13,7 +14,7 @@ from skipline.training.recipe import Input, Recipe
 
 
 def prepared_input(recipe: Recipe, model: str, dataset: Dataset) -> AnyPreprocessing:
-    """What lies between what a source holds, images or values, and the network.
+    """What lies between what a source holds and the network.
 
     Args:
         recipe: complete.
@@ -27,28 +28,19 @@ def prepared_input(recipe: Recipe, model: str, dataset: Dataset) -> AnyPreproces
     train = dataset.train
     along = len(models.spec(model).input) == 2
     if along != train.series:
-        what = (
-            f"series of {train.shape[2]:,} values" if train.series else "arrays" if train.values else "images"
-        )
+        length = f" of {train.shape[2]:,} values" if train.series else ""
         remedy = sibling(model) if train.series else model.removesuffix("-1d")
         raise InputError(
-            f"{model} takes {'series' if along else 'images or arrays'}, and {dataset.name} holds {what}: take {remedy}"
+            f"{model} takes {'series' if along else 'images or arrays'}, and {dataset.name} holds "
+            f"{dataset.kind.many}{length}: take {remedy}"
         )
     if not train.values:
         return resolve_preprocessing(recipe.input, dataset)
     channels, height, width = train.shape
-    if found := _objections(recipe, channels, train.series):
+    if found := _objections(recipe, channels, dataset.kind):
         raise RecipeError(found, f"recipe {recipe.name}")
     mean, std = _statistics(recipe.input, dataset)
     return ValuePreprocessing(channels, height, width, train.series, mean, std)
-
-
-def words_for(images: ImageSet) -> list[str]:
-    """What a reader of a report on values must know."""
-    if not images.values:
-        return []
-    many, one = ("series", "series") if images.series else ("arrays", "array")
-    return [f"the source holds {many} of values: an image on this page is one {one}"]
 
 
 def sibling(model: str) -> str:
@@ -56,8 +48,8 @@ def sibling(model: str) -> str:
     return f"{model}-1d" if f"{model}-1d" in models.names() else "resnet20-1d"
 
 
-def _objections(recipe: Recipe, channels: int, series: bool) -> list[str]:
-    wanted, found = recipe.input, objections(recipe.augmentation, series)
+def _objections(recipe: Recipe, channels: int, kind: Kind) -> list[str]:
+    wanted, found = recipe.input, objections(recipe.augmentation, kind)
     for key in ("side", "stored", "sides"):
         if getattr(wanted, key):
             found.append(f"input.{key}: is for images; values keep their size, leave it out")
@@ -65,7 +57,7 @@ def _objections(recipe: Recipe, channels: int, series: bool) -> list[str]:
         found.append(f"input.normalise: '{wanted.normalise}' is for photographs; use 'data' or 'none'")
     if wanted.mean is not None and len(wanted.mean) != channels:
         found.append(f"input.mean: expected {channels} values, one a channel, got {len(wanted.mean)}")
-    if series and recipe.tta != "none":
+    if kind is SERIES and recipe.tta != "none":
         found.append(f"tta: '{recipe.tta}' looks at mirror images, which series have none of; use 'none'")
     return found
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-soundfile = pytest.importorskip("soundfile", reason="the extra audio is not installed")
-
 Write = Callable[..., Path]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """A function that writes a tone with a little noise; equal arguments make equal files."""
+    soundfile = pytest.importorskip("soundfile", reason="the extra audio is not installed")
 
     def writing(
         name: str = "tone.wav",

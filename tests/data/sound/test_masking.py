@@ -82,8 +82,9 @@ def test_fields_for_sounds_are_refused_for_images(field: str) -> None:
             batch_size=2,
             augmentation=Augmentation(**{field: 1}),
         )
-    message = f"augmentation.{field} is for spectrograms of sounds, these are images: leave it out"
-    assert str(caught.value) == message
+    assert str(caught.value) == (
+        f"1 mistake in recipe: augmentation.{field}: is for spectrograms of sounds, these are images; leave it out"
+    )
 
 
 def test_sounds_are_not_played_backwards() -> None:

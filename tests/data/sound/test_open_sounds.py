@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from skipline.data import Audio, Dataset, ImageSet, open_sounds, open_source
 from skipline.data.sound import cut, window_starts
 from skipline.data.sound.source import window_times
-from skipline.errors import CorruptSoundError, SourceError
+from skipline.errors import CorruptSoundError, MissingExtraError, SourceError
 
 soundfile = pytest.importorskip("soundfile", reason="the extra audio is not installed")
 
@@ -172,6 +173,14 @@ def test_the_store_holds_names_and_windows(folder: Path, tmp_path: Path) -> None
     about = json.loads(store.read_text())
     assert about["shape"] == [16, 24, 1]
     assert sum(about["counts"]) == len(about["files"]) == 74
+
+
+def test_without_the_extra_the_command_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MissingExtraError) as caught:
+        open_sounds(folder, audio=SMALL)
+    message = "Reading sounds needs soundfile, which is not installed: pip install 'skipline[audio]'"
+    assert str(caught.value) == message
 
 
 def refusal(source: Path | str, *, sounds: bool = True) -> str:

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from skipline.data import Augmentation, Batches, ImageSet, Preprocessing
+from skipline.data.kinds import ARRAYS
+from skipline.data.kinds import SERIES as SERIES_KIND
+from skipline.data.objections import objections
 from skipline.data.values import ValuePreprocessing, images_only
-from skipline.data.values.augmentation import augment_values, mirrored, objections, shifted
+from skipline.data.values.augmentation import augment_values, mirrored, shifted
 from skipline.data.values.pictures import drawn
 from skipline.data.values.statistics import value_statistics
 from skipline.errors import InputError, RecipeError
@@ -170,13 +173,9 @@ def test_what_does_not_apply_is_told_together():
         "augmentation.random_erasing: is for photographs; hide values with cutout",
         "augmentation.auto: 'randaugment' edits colours of photographs; leave it out",
     ]
-    masks = Augmentation(time_masks=2, time_mask=3)
-    assert objections(masks, series=True) == [
-        "augmentation.time_masks: is for spectrograms of sounds; shift with pad_crop, hide with cutout"
-    ]
     pasted = "augmentation.cutmix: pastes a rectangle; blend series with mixup"
-    assert objections(PHOTOGRAPHS, series=False) == told
-    assert objections(PHOTOGRAPHS, series=True) == [*told, pasted]
+    assert objections(PHOTOGRAPHS, ARRAYS) == told
+    assert objections(PHOTOGRAPHS, SERIES_KIND) == [*told, pasted]
     with pytest.raises(
         RecipeError, match=r"^4 mistakes in recipe: augmentation.random_resized_crop: stretches"
     ):

@@ -21,7 +21,7 @@ from skipline.errors import CorruptSoundError, MissingExtraError
 
 # A file's content decides its format; of those that libsndfile reads, the common ones.
 FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
-BLOCK = 2**18  # numbers read at a time, of all channels together
+BLOCK = 2**18  # numbers worked on at a time, of all channels together
 MOST_VALUES = 2**25  # of a spectrogram, 128 MiB while it is made: 2 h 19 min with the default settings
 LONG_VALUES = 2**21  # from here on sounds are decoded one at a time, whatever the number of threads
 RATES = (1_000, 768_000)  # samples a second that a file may have
@@ -99,7 +99,7 @@ def sound_samples(content: Path | bytes, *, name: str, rate: int, start: float, 
 def _resampled(file: Any, name: str, rate: int) -> Iterator[Floats]:
     resampler = Resampler(file.samplerate, rate)
     read = 0
-    for block in _blocks(file, name):
+    for block in _blocks(file, name, rate):
         read += len(block)
         yield resampler.feed(block)
     if read == 0:
@@ -111,8 +111,10 @@ def _resampled(file: Any, name: str, rate: int) -> Iterator[Floats]:
     yield resampler.finish()
 
 
-def _blocks(file: Any, name: str) -> Iterator[Floats]:
-    size = max(1, BLOCK // file.channels)
+def _blocks(file: Any, name: str, rate: int) -> Iterator[Floats]:
+    size = max(
+        1, int(BLOCK / file.channels * min(1.0, file.samplerate / rate))
+    )  # before and after resampling
     while True:
         try:
             block = file.read(size, dtype="float32", always_2d=True)  # (L, channels)
@@ -125,8 +127,20 @@ def _blocks(file: Any, name: str) -> Iterator[Floats]:
 
 def _mono(block: Floats) -> Floats:
     """(L, channels) to (L,); what is no number, as a broken float WAV may hold, is silence."""
-    samples: Floats = block.mean(axis=1, dtype=np.float32)
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    finite = np.clip(np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    samples: Floats = finite.mean(axis=1, dtype=np.float32)
+    return samples
+
+
+class _Content(io.BytesIO):
+    """Bytes as a file in which a broken header may ask for any place: an error would reach nobody but the terminal."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go there, or stay where that place cannot be."""
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 @contextmanager
@@ -144,7 +158,7 @@ def _opened(content: Path | bytes, name: str) -> Iterator[Any]:
             head, size = content[:16], len(content)
         if size == 0:
             raise CorruptSoundError(f"{name}: the file is empty")
-        file = library.SoundFile(os.fspath(content) if isinstance(content, Path) else io.BytesIO(content))
+        file = library.SoundFile(os.fspath(content) if isinstance(content, Path) else _Content(content))
     except OSError as error:
         raise CorruptSoundError(f"{name}: {_reason(error)}") from error
     except (RuntimeError, TypeError, ValueError) as error:  # soundfile's own are RuntimeErrors

@@ -10,7 +10,7 @@ import numpy as np
 from skipline.data.arrays import combined_fingerprint
 from skipline.data.folder import Folder, files_below
 from skipline.data.imageset import Dataset, ImageSet
-from skipline.data.listing import SOUNDS, suffix_of
+from skipline.data.listing import SOUND_FILES, suffix_of
 from skipline.data.progress import Progress, silent
 from skipline.data.sound.caching import WindowPlan, cached_sounds
 from skipline.data.sound.settings import Audio
@@ -91,7 +91,7 @@ def open_sounds(
     )
     obstacle = why_not_trainable(dataset)
     if obstacle is not None:
-        raise SourceError(f"'{source}' {obstacle.replace('image', 'sound')}")
+        raise SourceError(f"'{source}' {obstacle}")
     return dataset
 
 
@@ -101,7 +101,7 @@ def sound_files(paths: Iterable[Path | str]) -> list[Path]:
     Raises:
         SourceError: a path does not exist.
     """
-    return files_below(paths, SOUNDS)
+    return files_below(paths, SOUND_FILES)
 
 
 def window_times(images: ImageSet, row: int, frames: int, audio: Audio) -> tuple[float, float]:
@@ -124,11 +124,11 @@ def window_times(images: ImageSet, row: int, frames: int, audio: Audio) -> tuple
 
 def _folder(path: Path, source: str) -> Folder:
     if path.is_dir():
-        return Folder(path, source, SOUNDS)
+        return Folder(path, source, SOUND_FILES)
     if not path.exists():
         raise SourceError(f"no such source '{source}'. {EXPECTED}")
     hint = ""
-    if suffix_of(path.name) in SOUNDS.suffixes:
+    if suffix_of(path.name) in SOUND_FILES.suffixes:
         hint = ". It is a single sound; give the folder that holds a folder per class"
     elif suffix_of(path.name) in (".tar", ".gz", ".tgz", ".zip"):
         hint = ". Sounds are read from folders: unpack it first"

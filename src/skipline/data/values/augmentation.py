@@ -13,30 +13,6 @@ from skipline.data.augmentations.randomness import generator
 from skipline.data.values.preprocessing import ValuePreprocessing, Values
 
 
-def objections(augmentation: Augmentation, series: bool) -> list[str]:
-    """What cannot be done to values, one sentence a key.
-
-    Args:
-        augmentation: of a recipe.
-        series: whether they are series, not arrays.
-    """
-    found = []
-    if augmentation.random_resized_crop is not None:
-        found.append("augmentation.random_resized_crop: stretches photographs; shift values with pad_crop")
-    if augmentation.random_erasing:
-        found.append("augmentation.random_erasing: is for photographs; hide values with cutout")
-    if augmentation.auto != "none":
-        found.append(f"augmentation.auto: '{augmentation.auto}' edits colours of photographs; leave it out")
-    found += [
-        f"augmentation.{key}: is for spectrograms of sounds; shift with pad_crop, hide with cutout"
-        for key in ("time_crop", "time_masks", "frequency_masks")
-        if getattr(augmentation, key)
-    ]
-    if augmentation.cutmix and series:
-        found.append("augmentation.cutmix: pastes a rectangle; blend series with mixup")
-    return found
-
-
 def augment_values(
     values: Values,
     labels: npt.NDArray[np.int64],

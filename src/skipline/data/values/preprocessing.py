@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skipline.data.kinds import ARRAYS, IMAGES, SERIES, SOUNDS, Kind
 from skipline.data.preprocessing import Preprocessing
 from skipline.errors import InputError
 
@@ -40,6 +42,11 @@ class ValuePreprocessing:
         assert not self.series or self.height == 1
 
     @property
+    def kind(self) -> Kind:
+        """What the network classifies."""
+        return SERIES if self.series else ARRAYS
+
+    @property
     def stored_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of what an `ImageSet` holds."""
         return self.channels, self.height, self.width
@@ -48,11 +55,6 @@ class ValuePreprocessing:
     def input(self) -> tuple[int, ...]:
         """(C, L) or (C, H, W) of what the network sees."""
         return (self.channels, self.width) if self.series else self.stored_shape
-
-    @property
-    def audio(self) -> None:
-        """Values are no sounds."""
-        return None
 
     @property
     def opening(self) -> dict[str, Any]:
@@ -88,13 +90,12 @@ class ValuePreprocessing:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle."""
         sides = {"length": self.width} if self.series else {"height": self.height, "width": self.width}
-        kind = "series" if self.series else "array"
-        return {"kind": kind, "channels": self.channels, **sides, "mean": self.mean, "std": self.std}
+        return {"kind": self.kind.one, "channels": self.channels, **sides, "mean": self.mean, "std": self.std}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ValuePreprocessing:
         """The inverse of `to_json`."""
-        series = values["kind"] == "series"
+        series = values["kind"] == SERIES.one
         return cls(
             channels=int(values["channels"]),
             height=1 if series else int(values["height"]),
@@ -115,19 +116,45 @@ class ValuePreprocessing:
 AnyPreprocessing = Preprocessing | ValuePreprocessing
 
 
+def expect_kind(preprocessing: AnyPreprocessing, kinds: Sequence[Kind], what: str) -> None:
+    """Refuse networks for other things than those that something can be done with.
+
+    Args:
+        preprocessing: of any bundle.
+        kinds: that will do.
+        what: cannot be done with others, as the subject of a sentence.
+
+    Raises:
+        InputError: the network is for another kind.
+    """
+    if preprocessing.kind not in kinds:
+        *others, last = (kind.many for kind in kinds)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(
+            f"{what} takes networks for {listed}, and this one was trained on {preprocessing}: `skipline predict`, "
+            "`evaluate` and `export` take it"
+        )
+
+
 def images_only(preprocessing: AnyPreprocessing, what: str) -> Preprocessing:
     """The preprocessing of a network for images.
 
     Args:
         preprocessing: of any bundle.
-        what: that cannot be done with values, as the subject of a sentence.
-
-    Raises:
-        InputError: it is of a network for series or arrays.
+        what: see `expect_kind`, like the error.
     """
-    if isinstance(preprocessing, ValuePreprocessing):
-        raise InputError(
-            f"{what} takes networks for images, and this one was trained on {preprocessing}: `skipline predict`, "
-            "`evaluate` and `export` take it"
-        )
+    expect_kind(preprocessing, (IMAGES,), what)
+    assert isinstance(preprocessing, Preprocessing)
+    return preprocessing
+
+
+def pictures_only(preprocessing: AnyPreprocessing, what: str) -> Preprocessing:
+    """The preprocessing of a network for images, or for sounds, which become images.
+
+    Args:
+        preprocessing: of any bundle.
+        what: see `expect_kind`, like the error.
+    """
+    expect_kind(preprocessing, (IMAGES, SOUNDS), what)
+    assert isinstance(preprocessing, Preprocessing)
     return preprocessing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skipline.bundle.first_layer import adapt_statistics
-from skipline.data import ImageSet, Preprocessing
+from skipline.data import Audio, Dataset, Preprocessing
 from skipline.data.values import AnyPreprocessing, ValuePreprocessing
 from skipline.errors import InputError
 from skipline.training.pretrained.pretrained import Pretrained
@@ -24,8 +24,18 @@ def with_size(recipe: Recipe, weights: Pretrained) -> Recipe:
     trained, wanted = weights.preprocessing, recipe.input
     if not isinstance(trained, Preprocessing) or wanted.side is not None or wanted.stored is not None:
         return recipe
+    if recipe.audio is not None:
+        return _with_spectrogram(recipe, trained)
     size = {"side": trained.side, "stored": trained.stored}
     return recipe.model_copy(update={"input": wanted.model_copy(update=size)})
+
+
+def _with_spectrogram(recipe: Recipe, trained: Preprocessing) -> Recipe:
+    """Networks for sounds go on hearing as they did; those for images tell nothing about the spectrogram to take."""
+    if trained.audio is None or recipe.audio != Audio():  # a table of its own is the user's wish
+        return recipe
+    update = {"audio": trained.audio, "input": recipe.input.model_copy(update={"stored": trained.stored})}
+    return recipe.model_copy(update=update)
 
 
 def settled(recipe: Recipe, weights: Pretrained, channels: int) -> Recipe:
@@ -55,18 +65,17 @@ def with_statistics(recipe: Recipe, weights: Pretrained, channels: int) -> Recip
     return recipe.model_copy(update={"input": wanted.model_copy(update=figures)})
 
 
-def check_kind(weights: Pretrained, images: ImageSet) -> None:
+def check_kind(weights: Pretrained, dataset: Dataset) -> None:
     """Refuse weights of images for values, and those of values for images: their scales have nothing in common.
 
     Raises:
         InputError: they are so.
     """
     trained = weights.preprocessing
-    if trained is not None and isinstance(trained, ValuePreprocessing) != images.values:
-        kinds = ("values", "images") if images.values else ("images", "values")
+    if trained is not None and isinstance(trained, ValuePreprocessing) != dataset.train.values:
         raise InputError(
-            f"the weights {weights.name} were trained on {kinds[1]}, and this source holds {kinds[0]}: train from "
-            f"scratch, or bring weights that were trained on {kinds[0]}"
+            f"the weights {weights.name} were trained on {trained.kind.many}, and this source holds "
+            f"{dataset.kind.many}: train from scratch, or bring weights that were trained on {dataset.kind.many}"
         )
 
 
@@ -97,4 +106,7 @@ def about_input(weights: Pretrained, chosen: AnyPreprocessing) -> list[str]:
 
 def _for_channels(trained: AnyPreprocessing, channels: int) -> AnyPreprocessing:
     mean, std = (adapt_statistics(values, channels) for values in (trained.mean, trained.std))
-    return replace(trained, channels=channels, mean=mean, std=std)
+    if isinstance(trained, ValuePreprocessing):
+        return replace(trained, channels=channels, mean=mean, std=std)
+    audio = trained.audio if channels == 1 else None
+    return replace(trained, channels=channels, mean=mean, std=std, audio=audio)
