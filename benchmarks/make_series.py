@@ -2,7 +2,7 @@
 
 Command   .venv/bin/python benchmarks/make_series.py FOLDER [--seed 0]
 Writes    FOLDER/cbf.npz     cylinder, bell and funnel (Saito 1994): 300 training and 900 test series of 128 values
-          FOLDER/chirps.npz  tones in noise that rise, fall, stay or waver: 400 training and 1,000 test series of 128
+          FOLDER/chirps.npz  tones in noise that rise, fall, stay or waver: 800 training and 1,000 test series of 128
           FOLDER/chirps_TRAIN.tsv and chirps_TEST.tsv, the same in the form of the UCR archive, with fewer digits
 Each .npz holds x_train, y_train, x_test and y_test; train and test are drawn independently, in equal shares of classes.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 CBF = ("bell", "cylinder", "funnel")
 CHIRPS = ("fall", "rise", "steady", "waver")
-NOISE = 1.0  # deviation beside tones of amplitude 1: a signal-to-noise ratio of -3 dB
+NOISE = 0.5  # deviation beside tones of amplitude 1: a signal-to-noise ratio of 3 dB
 
 Make = Callable[[str, np.random.Generator], np.ndarray]
 
@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(arguments.seed)
-    sets = {"cbf": (cylinder_bell_funnel, CBF, 300, 900), "chirps": (chirp, CHIRPS, 400, 1000)}
+    sets = {"cbf": (cylinder_bell_funnel, CBF, 300, 900), "chirps": (chirp, CHIRPS, 800, 1000)}
     for name, (make, kinds, train, test) in sets.items():
         parts = {"train": drawn(make, kinds, train, rng), "test": drawn(make, kinds, test, rng)}
         arrays = {
