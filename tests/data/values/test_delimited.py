@@ -58,6 +58,13 @@ def test_forms_of_the_same_table(csv, text: str):
     assert [str(label).strip() for label in rows.labels] == ["a", "b"]
 
 
+def test_beside_a_label_y_is_a_coordinate(csv):
+    rows = read_delimited(csv("x,y,label\n1,2,a\n3,4,b\n"), "data.csv")
+    assert (rows.values.tolist(), rows.labels.tolist()) == ([[1, 2], [3, 4]], ["a", "b"])
+    rows = read_delimited(csv("x,z,y\n1,2,a\n3,4,b\n"), "data.csv")
+    assert (rows.values.tolist(), rows.labels.tolist()) == ([[1, 2], [3, 4]], ["a", "b"])
+
+
 def test_the_files_of_the_ucr_archive(csv):
     csv("1\t0.1\t0.2\n2\t0.3\t0.4\n1\t0.5\t0.6\n", "Two_TRAIN.tsv")
     csv("2\t0.7\t0.8\n", "Two_TEST.tsv")

@@ -112,6 +112,8 @@ def _columns(cells: list[str], source: str, values: int | None) -> _Columns:
             raise SourceError(f"'{source}' has a single column; {FORM}")
         return _Columns(False, 0, tuple(everything[1:]))
     found = [column for column in everything if names[column] in LABELS]
+    if len(found) > 1:  # beside a label, y is a coordinate
+        found = [column for column in found if names[column] != "y"]
     if len(found) > 1 or (not found and values is None):
         named = " and ".join(f"'{cells[column].strip()}'" for column in found)
         problem = f"has the label columns {named}" if found else "has a header without a label column"
