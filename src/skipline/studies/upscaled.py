@@ -20,16 +20,16 @@ from skipline.upscaling.report_pictures import AMPLIFIED, KINDS
 from skipline.upscaling.run import FIGURES, UpscaleRun
 
 SCALE = 2
-EPOCHS = 20  # points of the curve
+EPOCHS = 10  # points of the curve
 PATCH, BATCH = 36, 8
 RATE = 5e-4
-QUICK_STEPS, FULL_STEPS = 200, 2000
+QUICK_STEPS, FULL_STEPS = 100, 2000
 
 Result = dict[str, Any]
 
 
 def steps_of(context: Context) -> int:
-    """Steps of every arm; `epochs`, if given, counts twentieths of the quick budget's."""
+    """Steps of every arm; `epochs`, if given, counts tenths of the quick budget's."""
     if context.epochs is not None:
         return context.epochs * (QUICK_STEPS // EPOCHS)
     return QUICK_STEPS if context.budget == "quick" else FULL_STEPS
