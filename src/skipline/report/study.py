@@ -85,6 +85,8 @@ def _header(study: StudyRecord) -> Markup:
 def _course(study: StudyRecord) -> str:
     arms = f"{len(study.arms)} {'arm' if len(study.arms) == 1 else 'arms'}" if study.arms else "Measured"
     seeds = f"seed {study.seeds[0]}" if len(study.seeds) == 1 else f"seeds {', '.join(map(str, study.seeds))}"
+    if study.photos is not None:
+        return f"{arms}, {seeds}, on the photos of {study.photos}; a seed also decides which of them are held out."
     if study.source is None:
         return f"{arms}, {seeds}; no images are needed."
     source = study.source

@@ -63,6 +63,7 @@ class StudyRecord(Record):
     sources: str = ""
     command: str
     source: StudySource | None = None
+    photos: str | None = None
     budget: str
     seeds: tuple[Whole, ...]
     machine: dict[str, Any] = Field(default_factory=dict)

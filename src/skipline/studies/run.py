@@ -211,6 +211,7 @@ def _write(study: Study, context: Context, outcomes: Outcomes, command: str, sec
         "sources": study.sources,
         "command": command,
         "source": _source_json(context.dataset),
+        "photos": Path(context.source).name if study.takes_photos else None,
         "budget": context.budget,
         "seeds": list(context.seeds),
         "machine": describe_machine(),
