@@ -25,10 +25,9 @@ from skipline.training.objective import classification
 from skipline.training.observer import Measurement, Observer, Scored
 from skipline.training.plan import Plan, usable_threads, wanted_side
 from skipline.training.pretrained import Pretrained, about_input, check_kind, find_weights, settled
-from skipline.training.removing import remove_run
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
-from skipline.training.session import Say, Session, quiet
+from skipline.training.session import Say, Session, plan_to_resume, quiet, refuse_other_run
 from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
@@ -106,17 +105,10 @@ def start_run(
     Raises:
         InputError: the plan does not fit the data, or the folder holds a run.
     """
-    if (folder / "recipe.toml").exists() and not overwrite:
-        raise InputError(
-            f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
-        )
+    refuse_other_run(folder, overwrite)
     plan = replace(plan, fingerprint=dataset.fingerprint)
     session = _prepared(plan, folder, dataset, observers, progress, say, fresh=True)
-    if overwrite:
-        remove_run(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
-    return _result(folder, *session.train())
+    return _result(folder, *session.begin(overwrite))
 
 
 def resume_run(
@@ -139,11 +131,7 @@ def resume_run(
     Raises:
         InputError: no run in the folder, or its source has changed since.
     """
-    if not (folder / "recipe.toml").exists():
-        raise InputError(
-            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
-        )
-    plan = Plan.read(folder / "recipe.toml")
+    plan = plan_to_resume(folder)
     if plan.recipe.upscaling is not None:
         raise InputError(f"'{folder}' learns to enlarge images: skipline upscale train --resume {folder}")
     finished = read_evaluation(folder)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skipline.data import Progress
+from skipline.errors import InputError
 from skipline.machine import describe_machine, peak_memory_bytes
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
@@ -24,6 +25,7 @@ from skipline.training.observer import Observer, Scored
 from skipline.training.plan import Plan, usable_threads
 from skipline.training.precision import Execution
 from skipline.training.recipe import Recipe
+from skipline.training.removing import remove_run
 
 Say = Callable[[str, str], None]
 Result = TypeVar("Result")
@@ -31,6 +33,32 @@ Result = TypeVar("Result")
 
 def quiet(topic: str, message: str) -> None:
     """Say nothing."""
+
+
+def refuse_other_run(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds a run, unless that is to be deleted.
+
+    Raises:
+        InputError: it does.
+    """
+    if (folder / "recipe.toml").exists() and not overwrite:
+        raise InputError(
+            f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
+        )
+
+
+def plan_to_resume(folder: Path) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        InputError: there is no run in the folder.
+        RecipeError: its recipe.toml is damaged.
+    """
+    if not (folder / "recipe.toml").exists():
+        raise InputError(
+            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
+        )
+    return Plan.read(folder / "recipe.toml")
 
 
 class Session(ABC, Generic[Result]):
@@ -95,6 +123,14 @@ class Session(ABC, Generic[Result]):
     @abstractmethod
     def described(self) -> dict[str, Any]:
         """What the first event says about network and source."""
+
+    def begin(self, overwrite: bool) -> tuple[LoopEnd, Result | None]:
+        """Write the plan into the run's folder, which loses an earlier run where that was asked for, and train."""
+        if overwrite:
+            remove_run(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "recipe.toml").write_text(self.plan.to_toml(), encoding="utf-8")
+        return self.train()
 
     def train(self) -> tuple[LoopEnd, Result | None]:
         """Train to the end, from the checkpoint where there is one.

@@ -24,8 +24,7 @@ from skipline.training.loop import LoopEnd
 from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
 from skipline.training.recipe import Upscaling
-from skipline.training.removing import remove_run
-from skipline.training.session import Say, Session, quiet
+from skipline.training.session import Say, Session, plan_to_resume, quiet, refuse_other_run
 from skipline.upscaling.bundle import Upscaler, save_upscaler
 from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evaluate_upscaler
 from skipline.upscaling.objective import batch_psnr, fidelity_objective
@@ -94,16 +93,9 @@ def start_upscaling(
     Raises:
         InputError: the plan has mistakes, or the folder holds a run.
     """
-    if (folder / "recipe.toml").exists() and not overwrite:
-        raise InputError(
-            f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
-        )
+    refuse_other_run(folder, overwrite)
     session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
-    if overwrite:
-        remove_run(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.toml").write_text(session.plan.to_toml(), encoding="utf-8")
-    return _result(folder, *session.train())
+    return _result(folder, *session.begin(overwrite))
 
 
 def resume_upscaling(
@@ -126,11 +118,7 @@ def resume_upscaling(
     Raises:
         InputError: no run in the folder, or its photos have changed since.
     """
-    if not (folder / "recipe.toml").exists():
-        raise InputError(
-            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
-        )
-    plan = Plan.read(folder / "recipe.toml")
+    plan = plan_to_resume(folder)
     if plan.recipe.upscaling is None:
         raise InputError(f"'{folder}' is the run of a classifier: skipline train --resume {folder}")
     if (finished := read_figures(folder)) is not None:
