@@ -74,6 +74,16 @@ def test_a_run_learns_and_writes_all_it_promises(folder: Path, tmp_path: Path) -
     assert page.count('class="edge"') == 2, "one photo to test on: against the network, and against the truth"
 
 
+@pytest.mark.parametrize("damage", ['{"mean": 3}', "[]", '{"images": [], "mean": {}, "end": {}}', "{"])
+def test_a_damaged_run_is_told_in_words(folder: Path, tmp_path: Path, damage: str) -> None:
+    run = start_upscaling(plan(folder), tmp_path / "run")
+    (run.folder / "upscaling.json").write_text(damage)
+    with pytest.raises(InputError, match="holds no finished run of skipline upscale"):
+        write_upscaling_report(run.folder)
+    with pytest.raises(InputError, match=r"cannot be read\. Delete it to have the run measured again"):
+        resume_upscaling(run.folder)
+
+
 def test_an_interrupted_run_ends_in_the_same_bits(folder: Path, tmp_path: Path) -> None:
     whole = start_upscaling(plan(folder), tmp_path / "whole")
     stopped = start_upscaling(plan(folder), tmp_path / "cut", observers=[Stop(8)])

@@ -54,9 +54,15 @@ def write_upscaling_report(folder: Path) -> Path:
         ]
     except (OSError, ValueError) as error:
         raise InputError(f"'{folder}' holds no finished run of skipline upscale: {error}") from error
-    start = next(event for event in events if event["kind"] == "start")
-    epochs = [event for event in events if event["kind"] == "epoch"]
-    return write_page(folder / "report.html", _page(folder, figures, start, epochs, recipe))
+    try:
+        start = next(event for event in events if event["kind"] == "start")
+        epochs = [event for event in events if event["kind"] == "epoch"]
+        page = _page(folder, figures, start, epochs, recipe)
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise InputError(
+            f"'{folder}' holds no finished run of skipline upscale: {FIGURES} or events.jsonl is damaged"
+        ) from error
+    return write_page(folder / "report.html", page)
 
 
 def _page(
