@@ -41,6 +41,17 @@ def test_memory_is_bounded_and_shared_among_photos() -> None:
     assert [problem.reason for problem in one.problems] == ["no memory left for tiles of it"] * 2
 
 
+def test_photos_without_room_are_not_even_read() -> None:
+    read: list[str] = []
+
+    def reading(name: str) -> Photo:
+        return Photo(name, (32, 32), lambda: read.append(name) or picture(0, 32, 32))  # type: ignore[func-returns-value]
+
+    tiles = cut_tiles([reading(f"{n}") for n in range(9)], 2, most_bytes=3 * 32 * 32 * 3)
+    assert read == ["0", "4", "8"], "spread over all"
+    assert (len(tiles), len(tiles.problems)) == (3, 6)
+
+
 def test_photos_that_cannot_be_used_are_named() -> None:
     def broken() -> np.ndarray:
         raise CorruptImageError("bad.jpg: cut short")

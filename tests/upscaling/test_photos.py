@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from skipline.data import open_source
-from skipline.errors import SourceError
+from skipline.errors import InputError, SourceError
 from skipline.upscaling.photos import all_photos, limited, open_photos
 
 
@@ -73,7 +73,13 @@ def test_a_wrong_name_is_told_as_everywhere(tmp_path: Path, monkeypatch: pytest.
 
 def test_photos_to_measure_on(folder: Path) -> None:
     assert [photo.name for photo in all_photos(folder / "b" / "2.png")] == ["2.png"]
-    assert len(all_photos(folder)) == 6, "nothing is held out of a folder that is measured on"
+    every = all_photos(folder)
+    assert len([photo for photo in every if photo.size]) == 6, "nothing is held out of what is measured on"
+    assert [photo.name for photo in every if photo.size is None] == ["a/broken.jpg"], (
+        "named when it is measured"
+    )
     assert [photo.name for photo in all_photos(folder, limit=2)] == ["a/1.png", "b/4.png"]
+    with pytest.raises(InputError, match="at least 1, got -1"):
+        all_photos(folder, limit=-1)
     few = limited(open_photos(folder), 2, 1)
     assert (len(few.train), len(few.test)) == (2, 1)

@@ -8,7 +8,7 @@ from photo_examples import picture
 
 from skipline.data.degradation import degrade
 from skipline.data.resizing import resize
-from skipline.errors import SourceError
+from skipline.errors import InputError, SourceError
 from skipline.metrics.fidelity import fidelity
 from skipline.upscaling import evaluate_upscaler
 from skipline.upscaling.photos import Photo
@@ -42,6 +42,19 @@ def test_artefacts_and_crops_are_part_of_the_task() -> None:
 
     evaluate_upscaler(enlarge, 2, PHOTOS[:1], crop=40)
     assert seen == [(20, 20, 3)]
+
+
+def test_a_photo_of_one_colour_has_no_figure_and_spoils_no_mean() -> None:
+    white = Photo("scan", (40, 40), lambda: np.full((40, 40, 3), 255, np.uint8))
+    found = evaluate_upscaler(lambda low: resize(low, 2), 2, [white, *PHOTOS])
+    assert [problem.file for problem in found.left_out] == ["scan"]
+    assert "of a single colour" in found.left_out[0].reason
+    assert np.isfinite(list(found.mean.values())).all()
+
+
+def test_a_crop_without_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1 pixel, got -5"):
+        evaluate_upscaler(lambda low: resize(low, 2), 2, PHOTOS, crop=-5)
 
 
 def test_photos_too_small_for_the_measure_are_named_and_nothing_is_an_error() -> None:

@@ -174,4 +174,6 @@ def spread(length: int, count: int) -> list[int]:
     """Up to `count` indices below `length`, evenly spaced, first and last included."""
     if length <= count:
         return list(range(length))
+    if count == 1:
+        return [0]
     return [round(i * (length - 1) / (count - 1)) for i in range(count)]

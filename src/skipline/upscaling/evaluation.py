@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from statistics import fmean
 from typing import Any
 
@@ -14,12 +15,13 @@ from skipline.data import Progress, silent
 from skipline.data.degradation import cut_to_multiple, degrade
 from skipline.data.imageset import Problem
 from skipline.data.resizing import resize
-from skipline.errors import CorruptImageError, ShapeMismatchError, SourceError
+from skipline.errors import CorruptImageError, InputError, ShapeMismatchError, SourceError
 from skipline.metrics.fidelity import fidelity
 from skipline.upscaling.photos import Photo
 
 Pixels = npt.NDArray[np.uint8]
 STAGE = "enlarging photos"
+FLAT = "of a single colour: its enlargement is exact without a network, and PSNR infinite"
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,11 @@ def evaluate_upscaler(
         progress: told about photos.
 
     Raises:
+        InputError: `crop` is below 1.
         SourceError: no photo could be used.
     """
+    if crop is not None and crop < 1:
+        raise InputError(f"the side of a crop must be at least 1 pixel, got {crop}")
     results, problems = [], []
     for number, photo in enumerate(photos):
         progress(STAGE, number, len(photos))
@@ -103,7 +108,11 @@ def evaluate_upscaler(
             truth = central(photo.read(), crop)
             truth = cut_to_multiple(truth, scale)
             low = degrade(truth, scale, jpeg_quality=jpeg)
-            results.append(_compared(photo.name, enlarge(low), low, truth, scale))
+            found = _compared(photo.name, enlarge(low), low, truth, scale)
+            if isfinite(found.psnr) and isfinite(found.bicubic_psnr) and isfinite(found.lanczos_psnr):
+                results.append(found)
+            else:
+                problems.append(Problem(photo.name, FLAT))
         except (CorruptImageError, ShapeMismatchError) as error:
             problems.append(Problem(photo.name, str(error).removeprefix(f"{photo.name}: ")))
     progress(STAGE, len(photos), len(photos))

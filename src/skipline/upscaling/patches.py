@@ -15,6 +15,7 @@ from skipline.data import Batch, Progress, silent
 from skipline.data.augmentations.randomness import generator
 from skipline.data.batches import made_ahead
 from skipline.data.degradation import degrade
+from skipline.data.folder import spread
 from skipline.data.imageset import Problem
 from skipline.errors import CorruptImageError, InputError, SourceError
 from skipline.upscaling.photos import Photo
@@ -82,8 +83,12 @@ def cut_tiles(
     lows: list[Pixels] = []
     highs: list[Pixels] = []
     problems = []
+    chosen = set(spread(len(photos), max(1, most_bytes // (side * side * 3))))
     for number, photo in enumerate(photos):
         progress("cutting photos", number, len(photos))
+        if number not in chosen:  # before it is read
+            problems.append(Problem(photo.name, "no memory left for tiles of it"))
+            continue
         try:
             high = photo.read()
         except CorruptImageError as error:
@@ -93,9 +98,6 @@ def cut_tiles(
         if not rows * columns:
             small = f"{high.shape[1]} x {high.shape[0]} pixels, smaller than a tile of {side} x {side}"
             problems.append(Problem(photo.name, small))
-            continue
-        if (len(highs) + 1) * side * side * 3 > most_bytes and highs:
-            problems.append(Problem(photo.name, "no memory left for tiles of it"))
             continue
         high = high[: high.shape[0] // scale * scale, : high.shape[1] // scale * scale]
         low = degrade(high, scale, jpeg_quality=jpeg)

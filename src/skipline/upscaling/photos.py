@@ -21,6 +21,7 @@ from skipline.errors import InputError, SourceError
 
 EMBEDDED = "photos"
 TEST_SHARE = 0.2
+HEAD_BYTES = 2**20  # of a file, in which nearly all tell their size
 # Real photographs that the packages carry; what they would fetch from the network, and drawings, are left out.
 MOTORCYCLE = "motorcycle_left"  # half of a stereo pair, which the package gives together
 FROM_SKLEARN = ("china.jpg", "flower.jpg")
@@ -102,7 +103,11 @@ def open_photos(
 
 
 def _of_folder(path: Path, seed: int) -> Photos:
-    photos, parts, problems = _in_folder(path)
+    everything, folders, others = _in_folder(path)
+    unread = "cannot be read, although it is named like an image"
+    problems = (*others, *(Problem(photo.name, unread) for photo in everything if photo.size is None))
+    readable = [(p, part) for p, part in zip(everything, folders, strict=True) if p.size is not None]
+    photos, parts = [photo for photo, _ in readable], [part for _, part in readable]
     name = path.resolve().name or "root"
     if {"train", "test"} <= set(parts):
         train = tuple(p for p, part in zip(photos, parts, strict=True) if part != "test")
@@ -112,24 +117,27 @@ def _of_folder(path: Path, seed: int) -> Photos:
 
 
 def _in_folder(path: Path) -> tuple[list[Photo], list[str], tuple[Problem, ...]]:
-    """Photos at any depth, the folder at the top that each lies in, and files that are no photos."""
+    """Photos at any depth, the folder at the top that each lies in, and files that are known to be none.
+
+    What has no size cannot be read.
+    """
     found = Found()
     for name, _ in walk(path, found):
         found.add(name)
-    photos, parts, problems = [], [], list(found.problems)
+    photos, parts = [], []
     for relative in sorted(found.images):
         photo = _of_file(path / relative, printable(relative))
-        if photo.size is None:
-            problems.append(Problem(photo.name, "cannot be read, although it is named like an image"))
-            continue
         photos.append(photo)
         parts.append(relative.partition("/")[0].lower())
-    return photos, parts, tuple(problems)
+    return photos, parts, tuple(found.problems)
 
 
 def _of_file(file: Path, name: str) -> Photo:
     try:
-        header = measure(read_limited(file))
+        with file.open("rb") as opened:
+            header = measure(opened.read(HEAD_BYTES))
+        if header is None:  # such as a TIFF, whose directory may lie at its end
+            header = measure(read_limited(file))
     except OSError:
         header = None
     read = partial(decode_image, file, name=name, channels=3, stored=None)
@@ -210,8 +218,11 @@ def all_photos(
         progress: told about long work.
 
     Raises:
+        InputError: `limit` is below 1.
         SourceError: no such source, or no photo in it.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"the limit of photos must be at least 1, got {limit}")
     path = Path(source)
     if path.is_file() and suffix_of(path.name) in IMAGE_SUFFIXES:
         found: tuple[Photo, ...] = (_of_file(path, path.name),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from torch import nn
 
 from skipline import models
 from skipline.data import Progress, silent
+from skipline.data.resizing import resize
 from skipline.errors import InputError
 from skipline.machine import describe_machine, device
 from skipline.models.upscaling import Upscaler as Network
@@ -144,10 +146,16 @@ def read_figures(folder: Path) -> dict[str, Any] | None:
     try:
         values = parse_json(read_bounded(path, LARGEST_FIGURES))
         images = tuple(PhotoResult(**image) for image in values["images"])
+        if not images or not all(_is_figure(v) for i in images for k, v in vars(i).items() if k != "file"):
+            raise ValueError("no figures")
         end = {key: values["end"][key] for key in ("status", "epochs", "seconds", "images_per_second")}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"'{path}' cannot be read. Delete it to have the run measured again") from error
     return {**end, "result": UpscaleEvaluation(images)}
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _open(plan: Plan, progress: Progress) -> Photos:
@@ -299,8 +307,6 @@ class _Session(Session[UpscaleEvaluation]):
 
     def _bicubic(self) -> float:
         """PSNR of bicubic enlargement, measured as the curve is."""
-        from skipline.data.resizing import resize
-
         scores = []
         for low, high in zip(self.held_out.low, self.held_out.high, strict=True):
             enlarged = as_input(resize(low, self.tiles.scale)[None])
