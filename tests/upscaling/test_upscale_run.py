@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from skipline.errors import InputError
+from skipline.errors import InputError, SourceError
 from skipline.training import Observer, Plan, Recipe, StepRecord, resume_run
 from skipline.training.recipe import Optimizer, Schedule, Upscaling
 from skipline.upscaling import load_upscaler, resume_upscaling, start_upscaling, write_upscaling_report
@@ -82,6 +83,19 @@ def test_a_damaged_run_is_told_in_words(folder: Path, tmp_path: Path, damage: st
         write_upscaling_report(run.folder)
     with pytest.raises(InputError, match=r"cannot be read\. Delete it to have the run measured again"):
         resume_upscaling(run.folder)
+
+
+def test_photos_of_which_none_can_be_measured_are_refused_before_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    for file in folder.glob("b/*.png"):
+        file.unlink()
+    (folder / "a").rename(folder / "train")
+    (folder / "test").mkdir()
+    Image.new("RGB", (80, 80), "white").save(folder / "test" / "scan.png")
+    with pytest.raises(SourceError, match=r"scan\.png: of a single colour.*Bring more photos"):
+        start_upscaling(plan(folder), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_interrupted_run_ends_in_the_same_bits(folder: Path, tmp_path: Path) -> None:

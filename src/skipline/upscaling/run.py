@@ -16,7 +16,7 @@ from torch import nn
 from skipline import models
 from skipline.data import Progress, silent
 from skipline.data.resizing import resize
-from skipline.errors import InputError
+from skipline.errors import InputError, SourceError
 from skipline.machine import describe_machine, device
 from skipline.models.upscaling import Upscaler as Network
 from skipline.models.upscaling import create_upscaler
@@ -31,7 +31,7 @@ from skipline.upscaling.bundle import Upscaler, save_upscaler
 from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evaluate_upscaler
 from skipline.upscaling.objective import batch_psnr, fidelity_objective
 from skipline.upscaling.patches import PatchBatches, Tiles, as_input, cut_tiles
-from skipline.upscaling.photos import Photos, limited, open_photos
+from skipline.upscaling.photos import Photo, Photos, limited, open_photos
 from skipline.upscaling.recipes import checked
 from skipline.upscaling.report_pictures import save_pictures
 
@@ -175,6 +175,7 @@ def _prepared(
     torch.set_num_threads(usable_threads(plan.threads or None))
     network = create_upscaler(plan.model, **plan.options, seed=plan.seed)
     plan = replace(plan, options={k: v for k, v in network.options.items() if k != "seed"})
+    _check_measurable(photos, network.scale, settings.jpeg)
     tiles = cut_tiles(photos.train, network.scale, jpeg=settings.jpeg, seed=plan.seed, progress=progress)
     held_out = cut_tiles(
         photos.test,
@@ -205,6 +206,35 @@ def _prepared(
     plan = replace(plan, fingerprint=tiles.fingerprint)
     return _Session(
         plan, settings, folder, photos, tiles, held_out, network, batches, observers, progress, say
+    )
+
+
+def _test_photos(photos: Photos) -> tuple[Photo, ...]:
+    return limited(photos, len(photos.train), TEST_PHOTOS).test
+
+
+def _check_measurable(photos: Photos, scale: int, jpeg: int | None) -> None:
+    """Refuse photos of which none could be measured in the end, before anything is learnt.
+
+    Raises:
+        SourceError: there is none.
+    """
+
+    def reason(photo: Photo) -> str | None:
+        try:
+            evaluate_upscaler(lambda low: resize(low, scale), scale, [photo], jpeg=jpeg, crop=TEST_CROP)
+        except SourceError as error:
+            return str(error)
+        return None
+
+    reasons = []
+    for photo in _test_photos(photos):
+        found = reason(photo)
+        if found is None:
+            return  # one is enough, and usually the first
+        reasons.append(found)
+    raise SourceError(
+        f"{reasons[0]}. Bring more photos, or hold out others: --seed N, or folders train and test"
     )
 
 
@@ -267,7 +297,7 @@ class _Session(Session[UpscaleEvaluation]):
         """Measure on test photos, and write bundle, figures and pictures."""
         assert isinstance(network, Network)
         upscaler = Upscaler(network.name, network.eval(), network.scale, {}, {})
-        test = limited(self.photos, len(self.photos.train), TEST_PHOTOS).test
+        test = _test_photos(self.photos)
         result = evaluate_upscaler(
             upscaler.enlarge,
             upscaler.scale,
