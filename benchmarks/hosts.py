@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +64,8 @@ def main() -> None:
     given = parser.parse_args()
     if reason := why_not():
         raise SystemExit(f"hosts: {reason}")
+    # Asked to end, Python would leave the hosts behind: it must unwind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if given.command == "compare":
         _compare(given.turns, given.out)
     elif given.command == "cut":

@@ -14,7 +14,19 @@ from hosts_run import Started, torchrun
 
 LONGEST = 900.0  # seconds that the whole job may take
 CABLE = Cable(bits=1e9)
-TRAINING = ("train", "digits", "--model", "resnet20", "--recipe", "paper", "--seed", "0", "--no-probes")
+TRAINING = (
+    "train",
+    "digits",
+    "--model",
+    "resnet20",
+    "--recipe",
+    "paper",
+    "--seed",
+    "0",
+    "--no-probes",
+    "--threads",
+    "1",
+)
 
 
 def cut_a_run(

@@ -7,6 +7,7 @@ it has a delay (the kernel's own netem is often not there). Bandwidth is limited
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,8 @@ def why_not() -> str | None:
 def two_hosts(cable: Cable) -> Iterator[tuple[Host, Host]]:
     """Make two joined hosts, and remove them and all that still runs on them in the end, whatever happened.
 
+    What a process left that was killed on the spot is removed by the next one.
+
     Args:
         cable: between them.
 
@@ -84,6 +87,7 @@ def two_hosts(cable: Cable) -> Iterator[tuple[Host, Host]]:
     """
     if reason := why_not():
         raise SystemExit(f"hosts: {reason}")
+    _remove_orphans()
     hosts = tuple(
         Host(f"skipline-{os.getpid()}-{letter}", f"{NETWORK}.{number}")
         for number, letter in ((1, "a"), (2, "b"))
@@ -171,6 +175,16 @@ def _remove(host: Host) -> None:
     shutil.rmtree(Path("/etc/netns", host.name), ignore_errors=True)
     with suppress(OSError):  # others may have theirs in it
         Path("/etc/netns").rmdir()
+
+
+def _remove_orphans() -> None:
+    """Remove the hosts of processes that are no more."""
+    for line in subprocess.run(
+        ["ip", "netns", "list"], check=True, capture_output=True, text=True
+    ).stdout.splitlines():
+        found = re.fullmatch(r"skipline-(\d+)-[ab]", line.split()[0])
+        if found and not Path("/proc", found[1]).exists():
+            _remove(Host(found[0], ""))
 
 
 def _running(host: Host) -> list[int]:
