@@ -22,9 +22,11 @@ from skipline.models.upscaling import Upscaler as Network
 from skipline.models.upscaling import create_upscaler
 from skipline.storage import parse_json, read_bounded, write_atomically
 from skipline.training import Observer, Plan
+from skipline.training.distributed import group
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
+from skipline.training.rate_rule import with_scaled_rate
 from skipline.training.recipe import Upscaling
 from skipline.training.session import Say, Session, plan_to_resume, quiet, refuse_other_run
 from skipline.upscaling.bundle import Upscaler, save_upscaler
@@ -171,6 +173,7 @@ def _prepared(
     say: Say,
 ) -> _Session:
     recipe, settings = checked(plan.recipe)
+    recipe = with_scaled_rate(recipe, say)
     plan = replace(plan, recipe=recipe)
     torch.set_num_threads(usable_threads(plan.threads or None))
     network = create_upscaler(plan.model, **plan.options, seed=plan.seed)
@@ -201,6 +204,7 @@ def _prepared(
         batch_size=recipe.batch_size,
         steps_per_epoch=settings.steps_per_epoch,
         seed=plan.seed,
+        share=group().share,
     )
     network.to(device())
     plan = replace(plan, fingerprint=tiles.fingerprint)
