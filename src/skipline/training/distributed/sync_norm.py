@@ -137,7 +137,7 @@ def _own_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.
     if not count:
         return (torch.zeros(1).double(), *torch.zeros(2, x.shape[1]).double())
     rest, kept = torch.zeros(2, x.shape[1], dtype=_precise(x))  # which of the two dtypes it computes in
-    mean, variance = torch.batch_norm_update_stats(x, rest, kept, 0.0)
+    mean, variance = torch.batch_norm_update_stats(x.contiguous(memory_format=_layout(x)), rest, kept, 0.0)
     return torch.tensor([float(count)]).double(), mean.double(), variance.double() * count
 
 
@@ -158,6 +158,7 @@ class _Normalise(torch.autograd.Function):
         count: int,
         eps: float,
     ) -> torch.Tensor:
+        x = x.contiguous(memory_format=_layout(x))
         mean, variance = mean.to(_precise(x)), variance.to(_precise(x))
         ctx.save_for_backward(x, weight, mean, variance)
         ctx.count, ctx.eps = count, eps
@@ -168,10 +169,8 @@ class _Normalise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
-        # As if mean and variance were constants: of that, the sums over this process's share alone are used.
-        _, of_normed, of_ones = torch.ops.aten.native_batch_norm_backward(
-            dy, x, None, mean, variance, None, None, False, ctx.eps, [False, True, True]
-        )  # sums over N, H, W of dy x normed x and of dy: (C,)
+        dy = dy.contiguous(memory_format=_layout(x))
+        of_normed, of_ones = _own_sums(dy, x, mean, variance, ctx.eps)
         dx = None
         if ctx.needs_input_grad[0]:
             sums = torch.stack([of_normed, of_ones]).double()  # (2, C)
@@ -180,6 +179,19 @@ class _Normalise(torch.autograd.Function):
         dweight = of_normed.to(weight.dtype) if ctx.needs_input_grad[1] else None
         dbias = of_ones.to(weight.dtype) if ctx.needs_input_grad[2] else None
         return dx, dweight, dbias, None, None, None, None
+
+
+def _own_sums(
+    dy: torch.Tensor, x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums over this process's share of dy x normed x, and of dy: both (C,)."""
+    if not x.numel():
+        return torch.zeros_like(mean), torch.zeros_like(mean)
+    # The gradients of weight and bias where mean and variance are constants are these sums.
+    _, of_normed, of_ones = torch.ops.aten.native_batch_norm_backward(
+        dy, x, torch.ones_like(mean), mean, variance, None, None, False, eps, [False, True, True]
+    )
+    return of_normed, of_ones
 
 
 def _input_gradient(
@@ -208,6 +220,12 @@ def _input_gradient(
     of_dy, of_x, constant = (t.to(_precise(x)).view(shape) for t in (of_dy, of_x, constant))
     dx = torch.addcmul(constant, x, of_x).addcmul_(dy, of_dy)
     return dx.to(x.dtype)
+
+
+def _layout(x: torch.Tensor) -> torch.memory_format:
+    """Channels-last where x is, which PyTorch's kernels want of all that they are given together."""
+    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _precise(x: torch.Tensor) -> torch.dtype:
