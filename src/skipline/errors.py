@@ -15,6 +15,8 @@ SkiplineError                 root: catch this to catch everything skipline rais
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- HubError                the Hugging Face Hub cannot be reached, or refuses; nothing was half done
    |- MissingExtraError       an optional requirement is not installed; says the command that installs it
+   |- DistributedError       processes that train together lost each other; names who is missing
+   |  `- OtherProcessError   another process failed, and has said why
    |- PeerError               a process that a benchmark measures crashed, fell silent or spoke nonsense
    |- AccuracyDropError       a converted network lost more accuracy than was allowed; nothing is kept of it
    |- ExportError             a network that another runtime cannot hold, or that answers differently there
@@ -152,6 +154,14 @@ class ExportError(RunError):
 
 class NonFiniteLossError(RunError):
     """The loss became NaN or infinite; step, rate and last good checkpoint are named."""
+
+
+class DistributedError(RunError):
+    """Processes that train together lost each other; the message says which one is missing, and since when."""
+
+
+class OtherProcessError(DistributedError):
+    """Another process failed and has said why; this one only ends."""
 
 
 class PeerError(RunError):

@@ -16,6 +16,8 @@ from torchvision.transforms import v2
 
 from skipline.data.augmentation import Augmentation, augment, normalise
 from skipline.data.augmentations import auto, boxes, cropping, erasing, flipping, mixing
+from skipline.data.augmentations.mixing import draw_mixing
+from skipline.data.augmentations.part import part_of
 from skipline.data.augmentations.randomness import generator
 from skipline.data.preprocessing import Preprocessing
 
@@ -397,10 +399,16 @@ def run(
     side: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     indices = np.arange(len(images))
+    mixing = None
+    if augmentation.mixes:
+        rng = generator(seed, "mixing", epoch, step)
+        size = side or preprocessing.side
+        mixing = draw_mixing(rng, len(images), size, size, augmentation.mixup, augmentation.cutmix)
     return augment(
         images.copy(),
         indices % 3,
         indices,
+        part=part_of(len(images), slice(None), mixing),
         augmentation=augmentation,
         preprocessing=preprocessing,
         classes=3,

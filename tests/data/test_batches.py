@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from skipline.data import batches as module
@@ -110,6 +110,46 @@ def test_an_epoch_shows_each_image_once(
     else:  # nothing is dropped: neither without drop_last nor from fewer images than a batch
         assert sorted(seen) == list(range(n))
         assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        EVERYTHING,
+        Augmentation(mixup=0.2),
+        Augmentation(cutmix=1.0, random_resized_crop=0.3, flip="random", random_erasing=0.5),
+    ],
+)
+@given(
+    n=st.integers(1, 30), batch_size=st.integers(1, 9), processes=st.integers(1, 4), seed=st.integers(0, 99)
+)
+@settings(max_examples=15, deadline=None)
+def test_the_parts_of_processes_are_the_whole_batch_to_the_bit(
+    augmentation: Augmentation, n: int, batch_size: int, processes: int, seed: int
+) -> None:
+    assume(min(n, batch_size) >= processes)
+
+    def batches(share: tuple[int, int]) -> Batches:
+        return Batches(
+            some_images(n), scale(), batch_size=batch_size, augmentation=augmentation, seed=seed, share=share
+        )
+
+    whole = batches((0, 1))
+    parts = [batches((process, processes)) for process in range(processes)]
+    for step in range(whole.steps_per_epoch):
+        expected, made = whole.batch(1, step), [part.batch(1, step) for part in parts]
+        assert {batch.whole for batch in made} == {len(expected.labels)} == {expected.whole}
+        sizes = [len(batch.labels) for batch in made]
+        assert max(sizes) - min(sizes) <= 1
+        for name in ("images", "targets", "indices", "labels"):
+            assert torch.equal(
+                torch.cat([getattr(batch, name) for batch in made]), getattr(expected, name)
+            ), name
+
+
+def test_more_processes_than_images_in_a_batch_are_refused() -> None:
+    with pytest.raises(InputError, match="3 processes cannot share a batch of 2: take fewer processes"):
+        Batches(some_images(), scale(), batch_size=2, share=(0, 3))
 
 
 def test_the_order_changes_with_epoch_and_seed() -> None:

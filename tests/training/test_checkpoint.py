@@ -54,7 +54,7 @@ def test_something_else_is_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         load_checkpoint(path)
     torch.save({"format": 99}, path)
-    with pytest.raises(InputError, match="expected a skipline checkpoint of format 1, got 99"):
+    with pytest.raises(InputError, match="expected a skipline checkpoint of format 2, got 99"):
         load_checkpoint(path)
 
 

@@ -142,7 +142,7 @@ def test_a_checkpoint_with_a_strange_format_is_none(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     for strange in (torch.ones(3), {"a": 1}, [1], "x" * 10_000, True, 1.0, None):
         torch.save({"format": strange}, path)
-        with pytest.raises(InputError, match="expected a skipline checkpoint of format 1") as caught:
+        with pytest.raises(InputError, match="expected a skipline checkpoint of format 2") as caught:
             load_checkpoint(path)
         assert len(str(caught.value)) < 1000
     torch.save([1, 2], path)

@@ -2,7 +2,7 @@
 
 from skipline.api.diagnosing import diagnose
 from skipline.api.explaining import explain
-from skipline.api.folders import free_run_folder
+from skipline.api.folders import run_folder
 from skipline.api.training import Trained, resume, train
 
-__all__ = ["Trained", "diagnose", "explain", "free_run_folder", "resume", "train"]
+__all__ = ["Trained", "diagnose", "explain", "resume", "run_folder", "train"]

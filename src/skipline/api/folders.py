@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from skipline.data.values.files import SUFFIXES as VALUES
+from skipline.training.distributed import group
+from skipline.training.session import of_this_job
 
 
 def free_run_folder(source: str | Path) -> Path:
@@ -13,6 +15,23 @@ def free_run_folder(source: str | Path) -> Path:
     return free_folder(
         path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet", *VALUES) else path.resolve().name
     )
+
+
+def run_folder(source: str | Path) -> Path:
+    """Where a run goes when the user names no folder, the same for all processes that train together.
+
+    A process that takes the place of one that died finds the run that its job has begun.
+    """
+
+    def chosen() -> str:
+        free = free_run_folder(source)
+        name = free.name.rpartition("-")[0]
+        for path in sorted(Path("runs").glob(f"{name}-*/recipe.toml")) if group().job else ():
+            if of_this_job(path.parent):
+                return str(path.parent)
+        return str(free)
+
+    return Path(group().decided(chosen))
 
 
 def short_name(target: str) -> str:

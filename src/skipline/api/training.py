@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from skipline import models
-from skipline.api.folders import free_run_folder
+from skipline.api.folders import run_folder
 from skipline.data import Audio, Dataset, Progress, silent
 from skipline.data.sound import seconds_of
 from skipline.errors import DownloadError, InputError, UnknownNameError
@@ -32,9 +32,10 @@ from skipline.training import (
     usable_threads,
     wanted_side,
 )
+from skipline.training.distributed import group
 from skipline.training.pretrained import Pretrained, find_weights, with_size
 from skipline.training.run_html import run_html
-from skipline.training.session import Say, quiet
+from skipline.training.session import Say, plan_to_resume, quiet
 
 MODALITIES = ("image", "audio")
 
@@ -46,7 +47,7 @@ class Trained:
     Attributes:
         run: the run of the network asked for.
         twin: the run of its plain twin, where one was asked for and reached.
-        report: the page that shows both, or None when interrupted.
+        report: the page that shows both, or None when interrupted, and in all processes of a group but the first.
         findings: of the checks during training, as `Finding.to_json` has them, oldest first.
     """
 
@@ -58,7 +59,7 @@ class Trained:
     @property
     def interrupted(self) -> bool:
         """Whether something is left to resume."""
-        return self.report is None
+        return "interrupted" in (self.run.status, self.twin and self.twin.status)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the figures of both runs, what the checks found, where things lie."""
@@ -129,6 +130,8 @@ def train(
     Raises:
         InputError: any mistake in the arguments, before anything is written.
     """
+    if not group().first:
+        observers, progress, say = (), silent, quiet
     changes = [*settings, *_weights_setting(weights)]
     given = with_modality(given_recipe(recipe, changes, epochs), modality, changes, epochs)
     draft = given or changed(
@@ -158,7 +161,7 @@ def train(
         plan = replace(plan, model=chosen or default_model, recipe=_sized(given, begin))
         if wanted_side(plan.recipe) not in (None, dataset.train.images.shape[2]):
             dataset = open_plan_source(plan, progress)
-    folder = Path(out) if out is not None else free_run_folder(source)
+    folder = Path(out) if out is not None else run_folder(source)
     if twin:
         plan.twin_plan()  # a network without a twin is told now, not after the first run
     attached = [*observers, *_watch(folder, say, probes, resumed=False)]
@@ -191,6 +194,8 @@ def resume(
     Raises:
         InputError: no run there, or its source has changed since.
     """
+    if not group().first:
+        observers, progress, say = (), silent, quiet
     attached = [*observers, *_watch(Path(folder), say, probes)]
     run = resume_run(Path(folder), observers=attached, progress=progress, say=say)
     return _with_twin(run, None, observers, probes, progress, say)
@@ -205,29 +210,29 @@ def _with_twin(
     say: Say,
 ) -> Trained:
     findings = _findings(run.folder)
-    if run.test is None:
+    if run.status == "interrupted":
         return Trained(run, None, None, findings)
-    plan = Plan.read(run.folder / "recipe.toml")
+    plan = plan_to_resume(run.folder)
     twin = None
     if plan.twin:
         folder = run.folder / "twin"
         observers = [*observers, *_watch(folder, say, probes)]
         say("twin", "the same layers without the additions, same data order and recipe")
-        if (folder / "recipe.toml").exists():
+        if group().decided((folder / "recipe.toml").exists):
             twin = resume_run(folder, observers=observers, progress=progress, say=say)
         else:
             dataset = dataset or open_plan_source(plan, progress)
             twin = start_run(
                 plan.twin_plan(), folder, dataset, observers=observers, progress=progress, say=say
             )
-        if twin.test is None:
+        if twin.status == "interrupted":
             return Trained(run, twin, None, findings)
-    return Trained(run, twin, write_report(run.folder), findings)
+    return Trained(run, twin, write_report(run.folder) if group().first else None, findings)
 
 
 def _watch(folder: Path, say: Say, wanted: bool, *, resumed: bool = True) -> list[Observer]:
     """The checks during training; a resumed run does not tell again what it told before."""
-    if not wanted:
+    if not wanted or not group().first:
         return []
     from skipline.diagnosis.watch import Watch
 
@@ -306,7 +311,7 @@ def _weights(recipe: Recipe, model: str | None, progress: Progress) -> Pretraine
     if model is not None:
         models.spec(model)  # a wrong name is told so, not as one that has no weights
     wanted = recipe.finetune.weights
-    return None if wanted is None else find_weights(wanted, model, progress)
+    return None if wanted is None else group().in_turn(lambda: find_weights(wanted, model, progress))
 
 
 def _network(

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from skipline.cli import processes
 from skipline.cli.console import err, out
 from skipline.cli.names import one_line
 from skipline.errors import InputError, SkiplineError
@@ -54,14 +55,21 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    if processes.end_at_once():
+        sys.exit(0)
     try:
         status = app(standalone_mode=False)
     except SkiplineError as error:
-        err.print(f"skipline: {one_line(str(error))}", style="red")
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        status = 2 if isinstance(error, InputError) else 1
+        processes.ended(status, error)
+        if (message := processes.told(error)) is not None:
+            err.print(f"skipline: {one_line(message)}", style="red")
+        sys.exit(status)
     except typer.Exit as stop:
+        processes.ended(stop.exit_code)
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
+        processes.ended(130)
         err.print("skipline: interrupted", style="red")
         sys.exit(130)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -75,4 +83,6 @@ def main() -> None:
             sys.exit(0)
         err.print(f"skipline: {error.format_message()}", style="red")
         sys.exit(error.exit_code)
-    sys.exit(status if isinstance(status, int) else 0)
+    status = status if isinstance(status, int) else 0
+    processes.ended(status)
+    sys.exit(status)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skipline.cli.console import Bars, emit_json, log, out
+from skipline.cli.processes import among_others, join, start_processes
 from skipline.errors import InputError
 
 
@@ -58,15 +59,24 @@ def train(
     no_probes: Annotated[
         bool, typer.Option("--no-probes", help="Do not look inside the network while it trains.")
     ] = False,
+    nproc: Annotated[
+        int, typer.Option(help="Processes on this machine that share every batch; one a GPU.")
+    ] = 1,
+    restarts: Annotated[
+        int, typer.Option(help="With --nproc: how often all may begin anew after a process died.")
+    ] = 10,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train, or resume; print where bundle and report lie."""
     if (source is None) == (resume is None):
         raise InputError("expected a SOURCE to train on, or --resume RUN" + (", not both" if source else ""))
+    if nproc != 1 and not among_others():
+        raise typer.Exit(start_processes(nproc, restarts))
     from skipline import api
     from skipline.cli.training_display import TrainingDisplay
     from skipline.training.tensorboard import TensorBoard
 
+    speaks = join()
     with Bars() as bars:
         display = TrainingDisplay(bars)
         if source is None:
@@ -76,7 +86,7 @@ def train(
                 resume, probes=not no_probes, observers=observers, progress=bars, say=display.say
             )
         else:
-            folder = out_folder or api.free_run_folder(source)
+            folder = out_folder or api.run_folder(source)
             observers = [display, *([TensorBoard(folder / "tensorboard")] if tensorboard else [])]
             result = api.train(
                 source,
@@ -102,6 +112,8 @@ def train(
     if result.interrupted:
         log(f"interrupted; the state is saved. Go on with: skipline train --resume {result.run.folder}")
         raise typer.Exit(130)
+    if not speaks:
+        return
     if json_output:
         emit_json(result.to_json())
         return

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from skipline.data.augmentations import cropping, erasing, flipping, masking, mixing
 from skipline.data.augmentations.auto import Policy, apply_edits, draw_edits
+from skipline.data.augmentations.part import Part
 from skipline.data.augmentations.randomness import generator
 from skipline.data.preprocessing import Preprocessing
 
@@ -85,6 +86,7 @@ def augment(
     labels: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int64],
     *,
+    part: Part,
     augmentation: Augmentation,
     preprocessing: Preprocessing,
     classes: int,
@@ -96,9 +98,10 @@ def augment(
     """Turn stored images into what a training step sees: a pure function of its arguments.
 
     Args:
-        images: (N, stored, stored, C), writable; used up.
-        labels: (N,), each in [0, K).
-        indices: (N,) of the images in their data set.
+        images: (M, stored, stored, C), writable; used up. The batch's, at the positions `part.rows`.
+        labels: (M,), each in [0, K).
+        indices: (M,) of the images in their data set.
+        part: of the batch. An image looks the same whichever part it is made in.
         augmentation: what to do.
         preprocessing: the network's view and scale.
         classes: K.
@@ -109,28 +112,29 @@ def augment(
 
     Returns:
         (N, S, S, C) normalised images, contiguous, and (N,) labels or, where batches are mixed, (N, K)
-        shares.
+        shares; N is `part.own`.
     """
-    count = len(images)
+    count, rows = part.count, part.rows
 
     def rng(purpose: str) -> np.random.Generator:
         return generator(seed, purpose, epoch, step)
 
-    pixels = _view(images, augmentation, preprocessing, rng("crop"), side)  # (N, S, S, C)
+    pixels = _view(images, augmentation, preprocessing, rng("crop"), side, part)  # (M, S, S, C)
     if augmentation.flip == "random":
-        flipping.flip(pixels, flipping.draw_flips(rng("flip"), count))
+        flipping.flip(pixels, flipping.draw_flips(rng("flip"), count)[rows])
     elif augmentation.flip == "alternating":
         flipping.flip(pixels, flipping.alternating_flips(indices, seed, epoch))
     if augmentation.auto != "none":
-        apply_edits(pixels, draw_edits(rng("auto"), count, side, augmentation.auto))
-    seen = normalise(pixels, preprocessing)  # (N, S, S, C) float32
+        edits = draw_edits(rng("auto"), count, side, augmentation.auto)
+        apply_edits(pixels, [edits[row] for row in rows.tolist()])
+    seen = normalise(pixels, preprocessing)  # (M, S, S, C) float32
     if augmentation.cutout:
         # Hides the same share of the view whatever the step's size.
         size = max(1, round(augmentation.cutout * side / preprocessing.side))
-        erasing.erase(seen, erasing.draw_cutout(rng("cutout"), count, side, size))
+        erasing.erase(seen, erasing.draw_cutout(rng("cutout"), count, side, size)[rows])
     if augmentation.random_erasing:
         hidden = erasing.draw_random_erasing(rng("erasing"), count, side, augmentation.random_erasing)
-        erasing.erase(seen, hidden)
+        erasing.erase(seen, hidden[rows])
     if augmentation.time_masks or augmentation.frequency_masks:
         share = side / preprocessing.side
         for axis, masks, largest in (
@@ -138,10 +142,10 @@ def augment(
             (2, augmentation.time_masks, augmentation.time_mask),
         ):
             drawn = masking.draw_masks(rng(f"mask-{axis}"), count, masks, round(largest * share), side)
-            masking.mask(seen, drawn, axis)
-    if not augmentation.mixes:
+            masking.mask(seen, drawn[rows], axis)
+    if part.mixing is None:
         return seen, labels
-    return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
+    return mixing.mix(seen, labels, part.mixing, classes)
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> Floats:
@@ -170,23 +174,25 @@ def _view(
     preprocessing: Preprocessing,
     rng: np.random.Generator,
     side: int,
+    part: Part,
 ) -> Pixels:
-    count, height, width, _ = images.shape
+    count, rows = part.count, part.rows
+    _, height, width, _ = images.shape
     if augmentation.random_resized_crop is not None:
         boxes = cropping.draw_resized_crops(rng, count, height, width, augmentation.random_resized_crop)
-        return cropping.resized_crop(images, boxes, side)
+        return cropping.resized_crop(images, boxes[rows], side)
     if augmentation.pad_crop:
         offsets = cropping.draw_offsets(rng, count, augmentation.pad_crop)
         view = cropping.pad_crop(
             images,
-            offsets,
+            offsets[rows],
             pixels=augmentation.pad_crop,
             side=preprocessing.side,
             padding=augmentation.padding,
         )
     elif augmentation.time_crop:
         starts = rng.integers(0, width - preprocessing.side + 1, count)
-        view = masking.time_crop(images, starts, preprocessing.side)
+        view = masking.time_crop(images, starts[rows], preprocessing.side)
     else:
         view = np.ascontiguousarray(preprocessing.crop(images))
     return cropping.resize(view, side)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 
 from skipline.data.augmentation import Augmentation, Floats, augment
+from skipline.data.augmentations.mixing import draw_mixing
+from skipline.data.augmentations.part import part_of, share_of
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
 from skipline.data.objections import objections
@@ -34,12 +36,14 @@ class Batch:
         targets: (N,) int64 classes, or (N, K) float32 shares of classes where images were mixed.
         indices: (N,) int64, of the images in their data set.
         labels: (N,) int64, the images' own classes, mixed or not.
+        whole: images of the step's whole batch, of which several processes may make a part each.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     indices: torch.Tensor
     labels: torch.Tensor
+    whole: int
 
 
 class Batches:
@@ -57,15 +61,17 @@ class Batches:
         seed: at least 0.
         drop_last: leave out what remains after the last full batch of an epoch. With fewer images than a
             batch, there is one batch of all of them either way.
+        share: (k, n): of every batch, make only what the k-th (from 0) of n processes trains on. The parts are the
+            same images, to the bit, as the whole batch.
 
     Attributes:
-        batch_size: as given.
+        batch_size: of whole batches, as given.
         steps_per_epoch: at least 1.
 
     Raises:
         ShapeMismatchError: images and preprocessing differ in size or channels.
         RecipeError: an augmentation that does not apply to what there is.
-        InputError: no images, or a batch size or seed out of range.
+        InputError: no images, a batch size or seed out of range, or fewer images in a batch than processes.
     """
 
     def __init__(
@@ -77,10 +83,15 @@ class Batches:
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         seed: int = 0,
         drop_last: bool = True,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         _check(images, preprocessing, batch_size, augmentation, seed)
+        if (smallest := min(batch_size, len(images))) < share[1]:
+            raise InputError(
+                f"{share[1]} processes cannot share a batch of {smallest}: take fewer processes, or a larger batch"
+            )
         self._set, self._preprocessing = images, preprocessing
-        self._augmentation, self._seed = augmentation, seed
+        self._augmentation, self._seed, self._share = augmentation, seed, share
         self._pixels = np.asarray(images.images)  # of a memory map, a plain view
         self.batch_size = batch_size
         full, rest = divmod(len(images), batch_size)
@@ -99,20 +110,29 @@ class Batches:
         assert epoch >= 0, epoch
         assert 0 <= step < self.steps_per_epoch, (step, self.steps_per_epoch)
         assert side is None or side >= 1, side
-        indices = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        labels = self._set.labels[indices].astype(np.int64, copy=False)
-        preprocessing = self._preprocessing
+        chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        preprocessing, augmentation = self._preprocessing, self._augmentation
         make: Callable[..., tuple[Floats, npt.NDArray[np.int64] | Floats]]
         if isinstance(preprocessing, ValuePreprocessing):
             assert side is None, "values have no other size"
+            height, width = self._pixels.shape[1:3]
             make = partial(augment_values, preprocessing=preprocessing)
         else:
-            make = partial(augment, preprocessing=preprocessing, side=side or preprocessing.side)
+            height = width = side or preprocessing.side
+            make = partial(augment, preprocessing=preprocessing, side=height)
+        mixing = None
+        if augmentation.mixes:
+            rng = generator(self._seed, "mixing", epoch, step)
+            mixing = draw_mixing(rng, len(chosen), height, width, augmentation.mixup, augmentation.cutmix)
+        part = part_of(len(chosen), share_of(len(chosen), *self._share), mixing)
+        indices = chosen[part.rows]
+        labels = self._set.labels[indices].astype(np.int64, copy=False)
         images, targets = make(
             self._pixels[indices],
             labels,
             indices,
-            augmentation=self._augmentation,
+            part=part,
+            augmentation=augmentation,
             classes=len(self._set.classes),
             seed=self._seed,
             epoch=epoch,
@@ -121,8 +141,9 @@ class Batches:
         return Batch(
             images=preprocessing.arranged(images),  # (N, C, S, S), strides of (N, S, S, C)
             targets=torch.from_numpy(targets),
-            indices=torch.from_numpy(indices.copy()),
-            labels=torch.from_numpy(labels),
+            indices=torch.from_numpy(indices[: part.own].copy()),
+            labels=torch.from_numpy(labels[: part.own]),
+            whole=len(chosen),
         )
 
     def epoch(self, epoch: int, start_step: int = 0, side: int | None = None) -> Generator[Batch, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,15 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, chosen: slice | npt.NDArray[np.int64]) -> ImageSet:
+        """Some of the images, in their order, without file names.
+
+        Args:
+            chosen: their positions; a slice makes no copy.
+        """
+        groups = None if self.groups is None else self.groups[chosen]
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], files=(), groups=groups)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -259,7 +259,9 @@ def _first(batch: Batch, count: int) -> Batch:
     """The first images of a batch."""
     if len(batch.labels) <= count:
         return batch
-    return Batch(**{name: value[:count] for name, value in vars(batch).items()})
+    return Batch(
+        batch.images[:count], batch.targets[:count], batch.indices[:count], batch.labels[:count], count
+    )
 
 
 def _rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -11,7 +11,7 @@ from skipline.bundle import read_torch_file
 from skipline.errors import InputError, WeightsError, shown
 from skipline.storage import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -42,19 +42,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         what = found if type(found) in (int, str) else type(state if found is None else found).__name__
         raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {shown(what)}")
     return state
-
-
-def random_state() -> dict[str, torch.Tensor]:
-    """The state of torch's default generators, one a device."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state |= {f"cuda:{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
-    return state
-
-
-def restore_random_state(state: dict[str, torch.Tensor]) -> None:
-    """Take up the state of torch's default generators."""
-    torch.set_rng_state(state["cpu"])
-    cuda = [value for key, value in state.items() if key.startswith("cuda")]
-    if cuda and torch.cuda.device_count() == len(cuda):
-        torch.cuda.set_rng_state_all(cuda)

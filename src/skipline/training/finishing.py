@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from skipline.bundle import Evaluation, by_file, evaluate, logits_of, save_bundle
 from skipline.data import Dataset, ImageSet, Preprocessing, Progress
+from skipline.data.augmentations.part import share_of
 from skipline.data.values import AnyPreprocessing
 from skipline.machine import describe_machine
 from skipline.metrics import cross_entropy, top_k_accuracy
 from skipline.models import Network
+from skipline.training.distributed import Group
 from skipline.training.loop import LoopEnd
 from skipline.training.mistakes import save_mistakes
 from skipline.training.observer import Measurement
@@ -86,9 +88,29 @@ def measure(
     precision: str,
     device: torch.device,
     progress: Progress,
+    group: Group | None = None,
 ) -> Measurement:
-    """Top-1 and loss of a network on images; of files where several images are of one."""
-    logits = logits_of(network, images, preprocessing, precision=precision, device=device, progress=progress)
+    """Top-1 and loss of a network on images; of files where several images are of one.
+
+    Args:
+        network: to measure.
+        images: all of them, in every process.
+        preprocessing: what lies between them and the network.
+        precision: "fp32" or "bf16".
+        device: of the network.
+        progress: shows it.
+        group: each process computes its share, and all get the result of the whole; None for one process.
+    """
+    group = group or Group()
+    part = images if group.alone else images.part(share_of(len(images), *group.share))
+    if len(part):
+        logits = logits_of(
+            network, part, preprocessing, precision=precision, device=device, progress=progress
+        )
+    else:  # more processes than images
+        logits = np.zeros((0, len(images.classes)), np.float32)
+    if not group.alone:
+        logits = torch.cat(group.gathered(group.on_device(torch.from_numpy(logits)))).cpu().numpy()
     logits, labels = by_file(logits, images)
     loss = cross_entropy(logits, labels)
     return Measurement(top_k_accuracy(logits, labels, 1), loss if math.isfinite(loss) else None)
@@ -99,11 +121,7 @@ def _sample(images: ImageSet, seed: int) -> ImageSet:
     if len(images) <= TRAIN_SAMPLE:
         return images
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy()
-    groups = None if images.groups is None else images.groups[chosen]
-    return replace(
-        images, images=images.images[chosen], labels=images.labels[chosen], files=(), groups=groups
-    )
+    return images.part(torch.randperm(len(images), generator=generator)[:TRAIN_SAMPLE].sort().values.numpy())
 
 
 def _headline(evaluation: Evaluation) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from torch import nn
 
 from skipline.data import Batch
 from skipline.errors import InputError, NonFiniteLossError
-from skipline.training.checkpoint import random_state, restore_random_state, save_checkpoint
+from skipline.training.checkpoint import save_checkpoint
+from skipline.training.distributed import Group
 from skipline.training.ema import MovingAverage
 from skipline.training.interrupt import InterruptRequest
 from skipline.training.lookahead import Lookahead
 from skipline.training.objective import BatchSource, Objective, classification
 from skipline.training.observer import EpochRecord, Observer, RunStart, Scored, StepRecord
 from skipline.training.optimizer import build_optimizer, heads, set_rate
-from skipline.training.precision import Execution
+from skipline.training.precision import Execution, Forward
+from skipline.training.randomness import random_states, restore_random_states
 from skipline.training.recipe import Recipe
 from skipline.training.schedule import ErrorWarmup, rate_factor
 
@@ -60,6 +62,8 @@ class Loop:
         observers: called in this order.
         note: adds a line to the run's events; handed to the observers.
         objective: what is minimised and shown; None takes the recipe's cross-entropy and top-1 accuracy.
+        group: the processes that train together, each on its part of every batch; loss, score and gradient are the
+            whole batch's. None for one process.
     """
 
     def __init__(
@@ -73,9 +77,12 @@ class Loop:
         observers: Sequence[Observer] = (),
         note: Callable[..., None] = lambda kind, **values: None,
         objective: Objective | None = None,
+        group: Group | None = None,
     ) -> None:
         self.network, self.batches, self.recipe, self.execution = network, batches, recipe, execution
-        self._forward = execution.apply(network)
+        self._group = group or Group()
+        self._computed = execution.apply(network)
+        self._forward: Forward = self._computed
         self._checkpoint, self._measure = checkpoint, measure
         self._observers, self._note = observers, note
         self.objective = objective or classification(recipe.label_smoothing)
@@ -93,6 +100,9 @@ class Loop:
         self._seconds = 0.0
         self._images = 0
         self._saved = 0
+        self._stop = False
+        self._interrupt = InterruptRequest()
+        self._learning: list[bool] = []
         self._best: float | None = None
         self._epochs_since_best = 0
         self._totals = _Totals()
@@ -123,17 +133,17 @@ class Loop:
         )
         for observer in self._observers:
             observer.on_run_start(start)
-        with InterruptRequest() as interrupt:
+        with InterruptRequest() as self._interrupt:
             status = "done"
             while self.step < self.steps and status == "done":
-                status = self._epoch(self.step // self.steps_per_epoch, interrupt)
+                status = self._epoch(self.step // self.steps_per_epoch)
         self.save()
         for observer in self._observers:
             observer.on_run_end(self.step)
         epochs = self.step // self.steps_per_epoch
         return LoopEnd(status, epochs, self._seconds, self._images / self._seconds if self._seconds else 0.0)
 
-    def _epoch(self, epoch: int, interrupt: InterruptRequest) -> str:
+    def _epoch(self, epoch: int) -> str:
         self._set_modes(epoch)
         first = (self.step - epoch * self.steps_per_epoch) * self._accumulate
         side = self.recipe.side(epoch, self.recipe.epochs)
@@ -146,7 +156,7 @@ class Loop:
                 self._seconds += elapsed
                 self._totals.seconds += elapsed
                 if self.step < (epoch + 1) * self.steps_per_epoch:
-                    if interrupt.pending:
+                    if self._stopping():
                         return "interrupted"
                     if self._checkpoint_due():
                         self.save()
@@ -157,11 +167,15 @@ class Loop:
             epoch
         )  # before the checkpoint, so that no epoch is measured twice or never
         if status == "done" and self.step < self.steps:
-            if interrupt.pending:
+            if self._stopping():
                 return "interrupted"
             if self._checkpoint_due():
                 self.save()
         return status
+
+    def _stopping(self) -> bool:
+        """Whether an interrupt asks for an end; together, all must stop after the same step."""
+        return self._interrupt.pending if self._group.alone else self._stop
 
     def _checkpoint_due(self) -> bool:
         return self.step - self._saved >= self.recipe.checkpoint_every
@@ -173,9 +187,9 @@ class Loop:
         losses, scores = [], []
         share = 1 / len(batches)
         for batch in batches:
-            self._images += len(batch.labels)
-            self._totals.images += len(batch.labels)
-            for loss, score in self._forward_backward(batch, share, rate):
+            self._images += batch.whole
+            self._totals.images += batch.whole
+            for loss, score in self._forward_backward(batch, share, rate, last=batch is batches[-1]):
                 losses.append(loss)
                 scores.append(score)
         if self.recipe.optimizer.clip_norm is not None:
@@ -193,28 +207,43 @@ class Loop:
             self._read_pending()
 
     def _forward_backward(
-        self, batch: Batch, share: float, rate: float
+        self, batch: Batch, share: float, rate: float, last: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Loss and score of each part of a batch, as shares of the step's."""
+        """Loss and score of each part of a batch, as shares of the step's.
+
+        Args:
+            batch: this process's part of it.
+            share: of the whole batch in the step.
+            rate: the step's learning rate, for errors.
+            last: of the step, after which gradients are averaged over the processes.
+        """
         images = self.execution.lay_out(batch.images.to(self._device, non_blocking=True))
         targets, labels = batch.targets.to(self._device), batch.labels.to(self._device)
-        for part in self.execution.parts(len(images)):
-            with self.execution.precision.autocast(self._device):
-                output = self._forward(images[part])
-            weight = share * len(labels[part]) / len(labels)
-            loss = self.objective.loss(output, targets[part]) * weight
-            if self._device.type == "cpu" and not torch.isfinite(loss):
-                raise self._non_finite(self.step + 1, rate, loss.item())
-            loss.backward()  # type: ignore[no-untyped-call]
+        parts = self.execution.parts(len(images))
+        for number, part in enumerate(parts):
+            weight = share * len(labels[part]) / batch.whole
+            partial = not last or number < len(parts) - 1
+            with self._group.without_exchange(self._forward, partial):
+                with self.execution.precision.autocast(self._device):
+                    output = self._forward(images[part])
+                loss = self.objective.loss(output, targets[part]) * weight
+                # A process alone must not leave the others waiting: they all find out when the losses are added up.
+                if self._device.type == "cpu" and self._group.alone and not torch.isfinite(loss):
+                    raise self._non_finite(self.step + 1, rate, loss.item())
+                # The average over processes of their shares, each times the number of processes, is their sum.
+                (loss * self._group.size).backward()  # type: ignore[no-untyped-call]
             score = self.objective.score(output, targets[part], labels[part])
             yield loss.detach(), score * weight
 
     def _read_pending(self) -> None:
         if not self._pending:
             return
-        values = torch.stack([torch.stack((loss, score)) for _, _, loss, score in self._pending]).tolist()
+        stop = torch.tensor(float(self._interrupt.pending), device=self._device)
+        rows = [torch.stack((loss.float(), score.float(), stop)) for _, _, loss, score in self._pending]
+        values = self._group.summed(torch.stack(rows)).tolist()
         pending, self._pending = self._pending, []
-        for (step, rate, _, _), (loss, score) in zip(pending, values, strict=True):
+        for (step, rate, _, _), (loss, score, stops) in zip(pending, values, strict=True):
+            self._stop = self._stop or stops > 0
             if loss != loss or abs(loss) == float("inf"):
                 raise self._non_finite(step, rate, loss)
             self._warmup.observe(1 - score)
@@ -227,7 +256,10 @@ class Loop:
         self._read_pending()
         done = epoch + 1
         last = done == self.recipe.epochs
-        held_out = self._measure(self.result) if last or done % self.recipe.evaluate_every == 0 else None
+        held_out = None
+        if last or done % self.recipe.evaluate_every == 0:
+            self._group.same_buffers(self.result)
+            held_out = self._measure(self.result)
         totals = self._totals
         record = EpochRecord(
             done, self.step, totals.lr, totals.mean(), held_out, totals.seconds, self._throughput()
@@ -247,9 +279,11 @@ class Loop:
         )
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint: the first process does, once all are here."""
         self._read_pending()
-        save_checkpoint(self._checkpoint, self.state())
+        state = self.state()
+        if self._group.first:
+            save_checkpoint(self._checkpoint, state)
         self._saved = self.step
 
     def state(self) -> dict[str, Any]:
@@ -262,7 +296,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state() if self.ema else None,
             "lookahead": self._lookahead.state() if self._lookahead else None,
-            "random": random_state(),
+            "random": random_states(self._group),
             "warmup": self._warmup.state(),
             "stopping": {"best": self._best, "since": self._epochs_since_best},
             "totals": self._totals.state(),
@@ -302,7 +336,7 @@ class Loop:
         self._best, self._epochs_since_best = None if best is None else float(best), int(since)
         totals: dict[str, Any] = {key: value + 0 for key, value in state["totals"].items()}  # numbers alone
         self._totals = _Totals(**totals)
-        restore_random_state(state["random"])
+        restore_random_states(state["random"], self._group)
 
     def _set_modes(self, epoch: int) -> None:
         """What is frozen computes as in evaluation: its statistics must not drift either."""
@@ -320,6 +354,16 @@ class Loop:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
                     module.requires_grad_(False)
+        self._share_gradients()
+
+    def _share_gradients(self) -> None:
+        """What the processes average are the gradients of what learns now; another choice needs another wrapping."""
+        if self._group.alone:
+            return
+        learning = [parameter.requires_grad for parameter in self.network.parameters()]
+        if learning != self._learning:
+            assert isinstance(self._computed, nn.Module)
+            self._forward, self._learning = self._group.parallel(self._computed), learning
 
     def _throughput(self) -> float:
         return self._totals.images / self._totals.seconds if self._totals.seconds else 0.0

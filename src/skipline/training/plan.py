@@ -10,9 +10,10 @@ from skipline import models
 from skipline.data import IMAGENET_MEAN, IMAGENET_STD, Dataset, Preprocessing, channel_statistics
 from skipline.errors import InputError, RecipeError
 from skipline.machine import available_cores
-from skipline.training.plan_files import read_run_tables
+from skipline.training.distributed import group
+from skipline.training.plan_files import split_tables
 from skipline.training.recipe import Input, Recipe, validated
-from skipline.training.recipe_files import to_toml
+from skipline.training.recipe_files import parse_tables, read_tables, to_toml
 from skipline.training.recipes import named_recipe
 
 # The figures that the lecture normalises CIFAR-10 with.
@@ -40,6 +41,8 @@ class Plan:
         fingerprint: of the source as first opened; "" before that.
         execution: how to compute beside precision and threads, as `Execution.settings` names it; empty before that was
             chosen.
+        processes: that the run began with.
+        job: of theirs, by which a process that takes another's place finds the run again; "" for a process alone.
     """
 
     source: str
@@ -53,6 +56,8 @@ class Plan:
     twin: bool = False
     fingerprint: str = ""
     execution: dict[str, Any] = field(default_factory=dict)
+    processes: int = 1
+    job: str = ""
 
     def to_toml(self) -> str:
         """The recipe's tables, then a [run] table with the rest."""
@@ -66,8 +71,25 @@ class Plan:
         Raises:
             RecipeError: the file is missing, damaged or was edited into something invalid.
         """
-        tables, run = read_run_tables(path)
-        return cls(recipe=validated(tables, str(path)), **run)
+        return cls._from(read_tables(path), str(path))
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> Plan:
+        """The plan in what `to_toml` wrote.
+
+        Args:
+            text: of the file.
+            origin: what to call it in an error.
+
+        Raises:
+            RecipeError: it is no plan.
+        """
+        return cls._from(parse_tables(text, origin), origin)
+
+    @classmethod
+    def _from(cls, tables: dict[str, Any], origin: str) -> Plan:
+        recipe, run = split_tables(tables, origin)
+        return cls(recipe=validated(recipe, origin), **run)
 
     def twin_plan(self) -> Plan:
         """The same plan for the plain twin: identical layers, no addition.
@@ -93,7 +115,8 @@ def usable_threads(wanted: int | None) -> int:
     """
     if wanted is not None and wanted < 1:
         raise InputError(f"--threads must be at least 1, got {wanted}")
-    return wanted or available_cores()
+    # Processes that train together on a machine share its cores.
+    return wanted or max(1, available_cores() // group().local_size)
 
 
 def wanted_side(recipe: Recipe) -> int | None:

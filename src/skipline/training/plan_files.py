@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from skipline.data.values.rows import MOST_CHANNELS
 from skipline.errors import RecipeError
 from skipline.training.recipe import MISTAKES_SHOWN
-from skipline.training.recipe_files import read_tables
 
 _Name = Annotated[str, Field(max_length=4096)]
 _Whole = Annotated[int, Field(ge=0, lt=2**63)]
@@ -49,24 +47,26 @@ class _Run(_Part):
     twin: bool = False
     fingerprint: _Name = ""
     execution: _Execution = _Execution()
+    processes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    job: _Name = ""
 
 
-def read_run_tables(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_tables(tables: dict[str, Any], origin: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two halves of a run's recipe.toml.
 
     Args:
-        path: the file.
+        tables: of the file; used up.
+        origin: what to call it in an error.
 
     Returns:
         The recipe's tables, not yet validated, and the arguments of `Plan` beside the recipe, which are.
 
     Raises:
-        RecipeError: the file is missing, damaged, has no [run] table, or impossible values in it.
+        RecipeError: there is no [run] table, or impossible values in it.
     """
-    tables = read_tables(path)
     run = tables.pop("run", None)
     if not isinstance(run, dict):
-        raise RecipeError(["expected the recipe.toml of a run with its [run] table"], str(path))
+        raise RecipeError(["expected the recipe.toml of a run with its [run] table"], origin)
     try:
         return tables, _Run.model_validate(run).model_dump(exclude_unset=True)
     except ValidationError as error:
@@ -74,4 +74,4 @@ def read_run_tables(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"[run] {'.'.join(str(part)[:100] for part in detail['loc'])}: {detail['msg'].lower()}"
             for detail in error.errors(include_url=False, include_input=False)[:MISTAKES_SHOWN]
         ]
-        raise RecipeError(mistakes, str(path)) from None
+        raise RecipeError(mistakes, origin) from None

@@ -163,6 +163,19 @@ class Upscaling(_Section):
     jpeg: Annotated[int, Field(ge=1, le=95)] | None = None
 
 
+class Distributed(_Section):
+    """How several processes train one network together. For one process, nothing of it counts.
+
+    Attributes:
+        sync_norm: batch normalisation takes mean and variance over the whole batch, instead of each process over its
+            own part of it: then the result does not depend on how many processes share a batch.
+        timeout: seconds after which a process that gives no answer ends the attempt.
+    """
+
+    sync_norm: bool = False
+    timeout: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+
+
 class Recipe(_Section):
     """A complete recipe; the named ones are functions in `skipline.training.recipes`.
 
@@ -198,6 +211,7 @@ class Recipe(_Section):
         finetune: where trained weights come from and how they are adapted.
         audio: how sounds become spectrograms; None for images.
         upscaling: how a network learns to enlarge images; None for all others.
+        distributed: how several processes train together.
     """
 
     name: str = "custom"
@@ -224,6 +238,7 @@ class Recipe(_Section):
     finetune: Finetune = Finetune()
     audio: Audio | None = None
     upscaling: Upscaling | None = None
+    distributed: Distributed = Distributed()
 
     @model_validator(mode="after")
     def _nothing_undoes_another(self) -> Recipe:

@@ -76,11 +76,28 @@ def read_tables(path: Path) -> dict[str, Any]:
         RecipeError: the file is missing, too large or not TOML; the message names line and column.
     """
     try:
-        return parse_toml(read_bounded(path, LARGEST_FILE).decode("utf-8"))
+        text = read_bounded(path, LARGEST_FILE).decode("utf-8")
     except FileNotFoundError:
         raise RecipeError([f"no such file '{path}'; expected a TOML file or a recipe's name"]) from None
     except (OSError, ValueError) as error:
         raise RecipeError([f"not readable as TOML: {error}"], str(path)) from None
+    return parse_tables(text, str(path))
+
+
+def parse_tables(text: str, origin: str) -> dict[str, Any]:
+    """The plain values of TOML.
+
+    Args:
+        text: of a file.
+        origin: what to call it in an error.
+
+    Raises:
+        RecipeError: it is not TOML; the message names line and column.
+    """
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise RecipeError([f"not readable as TOML: {error}"], origin) from None
 
 
 def _merged(values: dict[str, Any], overrides: Iterable[str], origin: str) -> tuple[dict[str, Any], str]:

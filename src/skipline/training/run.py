@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from skipline.data.values import AnyPreprocessing
 from skipline.errors import InputError
 from skipline.machine import device
 from skipline.training.building import build_network
+from skipline.training.distributed import group
 from skipline.training.few_images import with_least_steps
 from skipline.training.finishing import finish, measure
 from skipline.training.loop import LoopEnd
@@ -27,7 +29,14 @@ from skipline.training.plan import Plan, usable_threads, wanted_side
 from skipline.training.pretrained import Pretrained, about_input, check_kind, find_weights, settled
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
-from skipline.training.session import Say, Session, plan_to_resume, quiet, refuse_other_run
+from skipline.training.session import (
+    Say,
+    Session,
+    is_of_this_job,
+    plan_to_resume,
+    quiet,
+    refuse_other_run,
+)
 from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
 
@@ -66,15 +75,18 @@ class RunResult:
 def open_plan_source(plan: Plan, progress: Progress = silent) -> Dataset:
     """Open the source of a plan, decoded as its recipe asks: as sounds where it has a table [audio]."""
     root = Path(plan.data_root) if plan.data_root else None
-    return open_source(
-        plan.source,
-        channels=plan.options.get("channels"),
-        stored=wanted_side(plan.recipe),
-        audio=plan.recipe.audio,
-        data_root=root,
-        seed=plan.seed,
-        strict=plan.strict,
-        progress=progress,
+    # What one process decodes and stores, the others find.
+    return group().in_turn(
+        lambda: open_source(
+            plan.source,
+            channels=plan.options.get("channels"),
+            stored=wanted_side(plan.recipe),
+            audio=plan.recipe.audio,
+            data_root=root,
+            seed=plan.seed,
+            strict=plan.strict,
+            progress=progress,
+        )
     )
 
 
@@ -105,6 +117,8 @@ def start_run(
     Raises:
         InputError: the plan does not fit the data, or the folder holds a run.
     """
+    if is_of_this_job(folder):  # a process took the place of one that died
+        return resume_run(folder, dataset=dataset, observers=observers, progress=progress, say=say)
     refuse_other_run(folder, overwrite)
     plan = replace(plan, fingerprint=dataset.fingerprint)
     session = _prepared(plan, folder, dataset, observers, progress, say, fresh=True)
@@ -134,18 +148,26 @@ def resume_run(
     plan = plan_to_resume(folder)
     if plan.recipe.upscaling is not None:
         raise InputError(f"'{folder}' learns to enlarge images: skipline upscale train --resume {folder}")
-    finished = read_evaluation(folder)
-    if finished is not None:
-        figures, end = finished
-        return RunResult(folder, folder / "bundle", **figures._asdict(), **end)
+    if (finished := group().decided(lambda: _finished(folder))) is not None:
+        figures: dict[str, Any] = {k: v and Measurement(**v) for k, v in finished["figures"].items()}
+        return RunResult(folder, folder / "bundle", **figures, **finished["end"])
     dataset = dataset or open_plan_source(plan, progress)
     if plan.fingerprint != dataset.fingerprint:
         raise InputError(
             f"the source '{plan.source}' has changed since this run began (fingerprint {dataset.fingerprint[:12]}, "
             f"expected {plan.fingerprint[:12]}): bring the original files back, or start a new run"
         )
-    fresh = not (folder / "last.ckpt").exists()
+    fresh = not group().decided((folder / "last.ckpt").exists)
     return _result(folder, *_prepared(plan, folder, dataset, observers, progress, say, fresh).train())
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """JSON values of a finished run: its figures and its end."""
+    found = read_evaluation(folder)
+    if found is None:
+        return None
+    figures, end = found
+    return {"figures": {k: v and vars(v) for k, v in figures._asdict().items()}, "end": end}
 
 
 def _result(folder: Path, end: LoopEnd, figures: Figures | None) -> RunResult:
@@ -187,7 +209,9 @@ def _prepared(
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
     wanted = plan.recipe.finetune.weights
-    weights = find_weights(wanted, plan.model, progress) if wanted and fresh else None
+    weights = (
+        group().in_turn(lambda: find_weights(wanted, plan.model, progress)) if wanted and fresh else None
+    )
     if weights is not None:
         check_kind(weights, dataset)
         plan = replace(plan, recipe=settled(plan.recipe, weights, dataset.train.shape[0]))
@@ -195,16 +219,20 @@ def _prepared(
     network, plan = _build(plan, dataset, weights, preprocessing, say)
     # Counting runs the network once: an input it cannot take is refused here, before anything is written.
     cost = models.cost(network, preprocessing.input)
-    batches = Batches(
+    make_batches = partial(
+        Batches,
         dataset.train,
         preprocessing,
         batch_size=plan.recipe.batch_size,
         augmentation=plan.recipe.augmentation,
         seed=plan.seed,
     )
+    batches = make_batches(share=group().share)
     plan = replace(plan, recipe=with_least_steps(plan.recipe, batches, say))
     network.to(device())
-    if plan.recipe.whiten and whiten(network, batches):
+    if plan.recipe.whiten and whiten(
+        network, make_batches()
+    ):  # on all processes from the same, whole batches
         say("first layer", f"whitening patterns of the training {dataset.kind.many}, not learnt")
     return _Session(plan, folder, dataset, preprocessing, network, cost, batches, observers, progress, say)
 
@@ -262,8 +290,9 @@ class _Session(Session[Figures]):
 
     def measure(self, network: nn.Module) -> Scored:
         held_out = self.dataset.validation or self.dataset.test
+        precision = self.execution.precision.name
         found = measure(
-            network, held_out, self.preprocessing, self.execution.precision.name, self.device, self.progress
+            network, held_out, self.preprocessing, precision, self.device, self.progress, self.group
         )
         return found.scored()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from skipline.data import Progress
-from skipline.errors import InputError
+from skipline.errors import InputError, RecipeError
 from skipline.machine import describe_machine, peak_memory_bytes
+from skipline.storage import write_atomically
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
+from skipline.training.distributed import group
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.memory import activation_bytes
 from skipline.training.objective import BatchSource, Objective
@@ -41,10 +43,23 @@ def refuse_other_run(folder: Path, overwrite: bool) -> None:
     Raises:
         InputError: it does.
     """
-    if (folder / "recipe.toml").exists() and not overwrite:
+    if not overwrite and group().decided(lambda: (folder / "recipe.toml").exists()):
         raise InputError(
             f"'{folder}' already holds a run; choose another --out, --overwrite it or --resume it"
         )
+
+
+def is_of_this_job(folder: Path) -> bool:
+    """Whether the run in a folder was begun by the processes that this one belongs to, or by those before them."""
+    return bool(group().job) and group().decided(lambda: of_this_job(folder))
+
+
+def of_this_job(folder: Path) -> bool:
+    """The same, without asking the first process; a damaged run is of no job."""
+    try:
+        return Plan.read(folder / "recipe.toml").job == group().job
+    except RecipeError:
+        return False
 
 
 def plan_to_resume(folder: Path) -> Plan:
@@ -54,11 +69,16 @@ def plan_to_resume(folder: Path) -> Plan:
         InputError: there is no run in the folder.
         RecipeError: its recipe.toml is damaged.
     """
-    if not (folder / "recipe.toml").exists():
-        raise InputError(
-            f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
-        )
-    return Plan.read(folder / "recipe.toml")
+
+    def written() -> str:
+        if not (folder / "recipe.toml").exists():
+            raise InputError(
+                f"no run to resume in '{folder}': expected the folder of a run, with its recipe.toml"
+            )
+        return Plan.read(folder / "recipe.toml").to_toml()
+
+    # On another machine the folder may not exist.
+    return Plan.parse(group().decided(written), str(folder / "recipe.toml"))
 
 
 class Session(ABC, Generic[Result]):
@@ -99,17 +119,28 @@ class Session(ABC, Generic[Result]):
         self.folder, self.network, self.batches, self.objective = folder, network, batches, objective
         self.progress, self.say = progress, say
         self.device = next(network.parameters()).device
+        self.group = group()
+        self.group.connect(self.device, plan.recipe.distributed.timeout)
         self._observers, self._measured_on = observers, measured_on
+        self._announce_processes(plan)
         self.execution = self._choose_execution(plan)
         self.activation_bytes = self._announce_memory(plan)
         chosen: dict[str, Any] = {"precision": self.execution.precision.name}
         if plan.recipe.minutes is not None:
-            chosen |= {"epochs": self._choose_epochs(plan.recipe, held_out), "minutes": None}
+            epochs = self.group.agreed(self._choose_epochs(plan.recipe, held_out))
+            self.say(
+                "budget",
+                f"{epochs} of at most {plan.recipe.epochs} epochs fit into {plan.recipe.minutes:g} minutes of training "
+                "on this machine (measured; --epochs N sets another number)",
+            )
+            chosen |= {"epochs": epochs, "minutes": None}
         self.plan = replace(
             plan,
             recipe=plan.recipe.model_copy(update=chosen),
             threads=self.execution.threads,
             execution=self.execution.settings(),
+            processes=self.group.size,
+            job=self.group.job,
         )
 
     @abstractmethod
@@ -126,19 +157,27 @@ class Session(ABC, Generic[Result]):
 
     def begin(self, overwrite: bool) -> tuple[LoopEnd, Result | None]:
         """Write the plan into the run's folder, which loses an earlier run where that was asked for, and train."""
-        if overwrite:
-            remove_run(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "recipe.toml").write_text(self.plan.to_toml(), encoding="utf-8")
+
+        def prepare() -> None:
+            if overwrite:
+                remove_run(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Whole or not at all: a process may be killed at any moment, and the next one begins with this file.
+            write_atomically(
+                self.folder / "recipe.toml", lambda file: file.write(self.plan.to_toml().encode())
+            )
+
+        self.group.decided(prepare)
         return self.train()
 
     def train(self) -> tuple[LoopEnd, Result | None]:
         """Train to the end, from the checkpoint where there is one.
 
         Returns:
-            How the loop ended, and what `finish` gave; None where the run was interrupted, its state saved.
+            How the loop ended, and what `finish` gave; None where the run was interrupted, its state saved, and in all
+            processes but the first, which measures and writes alone.
         """
-        diary = Diary(self.folder, self._measured_on)
+        diary = Diary(self.folder, self._measured_on, writes=self.group.first)
         checkpoint = self.folder / "last.ckpt"
         loop = Loop(
             self.network,
@@ -150,21 +189,30 @@ class Session(ABC, Generic[Result]):
             [diary, *self._observers],
             diary.note,
             self.objective,
+            self.group,
         )
-        if checkpoint.exists():
-            loop.restore(load_checkpoint(checkpoint))
-            diary.resumed(loop.step)
+        if self.group.decided(checkpoint.exists):
+            self.group.meet()
+            loop.restore(self.group.copied(load_checkpoint(checkpoint) if self.group.first else None))
+            together = {"processes": self.group.size, "restart": self.group.restart}
+            diary.resumed(loop.step, **({} if self.group.alone else together))
             self.say("resume", f"at step {loop.step:,} of {loop.steps:,}")
         else:
-            torch.manual_seed(self.plan.seed)  # dropout and stochastic depth draw from here on
+            # Dropout and stochastic depth draw from here on, in every process its own.
+            torch.manual_seed(self.plan.seed + self.group.rank * 1_000_003)
             diary.started(self._start_event(loop))
         try:
             end = loop.run()
-        except BaseException:
+        except BaseException as error:
             diary.ended("failed", None, peak_memory_bytes())
+            lost = self.group.explained(error) if isinstance(error, RuntimeError) else None
+            if lost is not None:
+                raise lost from error
             raise
         if end.status == "interrupted":
             diary.ended(end.status, end, peak_memory_bytes())
+            return end, None
+        if not self.group.first:
             return end, None
         result = self.finish(loop.result, end)
         diary.ended("done", end, peak_memory_bytes())
@@ -172,8 +220,10 @@ class Session(ABC, Generic[Result]):
 
     def _choose_execution(self, plan: Plan) -> Execution:
         if plan.execution:  # a resumed run, or a twin
+            # Other processes than those that began share the cores otherwise.
+            threads = plan.threads if plan.processes == self.group.size else None
             chosen = Execution(
-                bf16=plan.recipe.precision == "bf16", threads=usable_threads(plan.threads), **plan.execution
+                bf16=plan.recipe.precision == "bf16", threads=usable_threads(threads), **plan.execution
             )
         else:
             batch = self.batches.batch(0, 0)
@@ -190,8 +240,21 @@ class Session(ABC, Generic[Result]):
                 minutes=plan.recipe.minutes,
                 progress=self.progress,
             )
+            chosen = Execution(**self.group.agreed(asdict(chosen)))
         self.say("precision", f"{chosen} on {self.device}")
         return chosen
+
+    def _announce_processes(self, plan: Plan) -> None:
+        if self.group.alone:
+            return
+        size, batch = self.group.size, self.batches.batch_size
+        low, high = batch // size, -(-batch // size)
+        norm = "the whole batch" if plan.recipe.distributed.sync_norm else "its own part"
+        self.say(
+            "processes",
+            f"{size}, each with {low if low == high else f'{low} or {high}'} images of every batch of {batch}; the "
+            f"learning rate is that of {batch}, batch normalisation sees {norm}",
+        )
 
     def _announce_memory(self, plan: Plan) -> int:
         batch = self.batches.batch(0, 0)
@@ -207,15 +270,9 @@ class Session(ABC, Generic[Result]):
         return amount
 
     def _choose_epochs(self, recipe: Recipe, held_out: int) -> int:
-        epochs = epochs_in_time(
+        return epochs_in_time(
             recipe, self.network, self.batches, held_out, self.execution, self.objective.of_network()
         )
-        self.say(
-            "budget",
-            f"{epochs} of at most {recipe.epochs} epochs fit into {recipe.minutes:g} minutes of training on this "
-            "machine (measured; --epochs N sets another number)",
-        )
-        return epochs
 
     def _start_event(self, loop: Loop) -> dict[str, Any]:
         return {
@@ -228,6 +285,7 @@ class Session(ABC, Generic[Result]):
             "threads": self.execution.threads,
             "device": str(self.device),
             "seed": self.plan.seed,
+            **({} if self.group.alone else {"processes": self.group.size}),
             "epochs": self.plan.recipe.epochs,
             "steps_per_epoch": loop.steps_per_epoch,
             "batch_size": self.batches.batch_size,

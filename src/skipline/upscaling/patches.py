@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from skipline.data import Batch, Progress, silent
+from skipline.data.augmentations.part import share_of
 from skipline.data.augmentations.randomness import generator
 from skipline.data.batches import made_ahead
 from skipline.data.degradation import degrade
@@ -132,9 +133,10 @@ class PatchBatches:
         batch_size: pairs in a batch.
         steps_per_epoch: an epoch is so many batches, however many photos there are.
         seed: at least 0.
+        share: (k, n): of every batch, make only what the k-th (from 0) of n processes trains on.
 
     Attributes:
-        batch_size: as given.
+        batch_size: of whole batches, as given.
         steps_per_epoch: as given.
 
     Raises:
@@ -142,7 +144,14 @@ class PatchBatches:
     """
 
     def __init__(
-        self, tiles: Tiles, *, patch: int, batch_size: int, steps_per_epoch: int, seed: int = 0
+        self,
+        tiles: Tiles,
+        *,
+        patch: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         side = tiles.high.shape[1]
         if patch % tiles.scale or not tiles.scale <= patch:
@@ -150,7 +159,7 @@ class PatchBatches:
                 f"a patch of {patch} pixels is no multiple of the scale {tiles.scale}: "
                 f"--set upscaling.patch={max(1, patch // tiles.scale) * tiles.scale}"
             )
-        self.tiles, self._patch, self._seed = tiles, min(patch, side), seed
+        self.tiles, self._patch, self._seed, self._share = tiles, min(patch, side), seed, share
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
 
     def batch(self, epoch: int, step: int, side: int | None = None) -> Batch:
@@ -172,11 +181,12 @@ class PatchBatches:
         chosen = rng.integers(0, len(self.tiles), count)
         corners = rng.integers(0, room, (count, 2))
         turns, mirrored = rng.integers(0, 4, count), rng.random(count) < 0.5
-        low = np.empty((count, small, small, 3), np.uint8)
-        high = np.empty((count, small * scale, small * scale, 3), np.uint8)
-        for row, (tile, (top, left), turn, mirror) in enumerate(
-            zip(chosen.tolist(), corners.tolist(), turns.tolist(), mirrored.tolist(), strict=True)
-        ):
+        own = share_of(count, *self._share)
+        made = own.stop - own.start
+        low = np.empty((made, small, small, 3), np.uint8)
+        high = np.empty((made, small * scale, small * scale, 3), np.uint8)
+        drawn = (values[own].tolist() for values in (chosen, corners, turns, mirrored))
+        for row, (tile, (top, left), turn, mirror) in enumerate(zip(*drawn, strict=True)):
             first = self.tiles.low[tile, top : top + small, left : left + small]
             top, left, large = top * scale, left * scale, small * scale
             second = self.tiles.high[tile, top : top + large, left : left + large]
@@ -184,8 +194,9 @@ class PatchBatches:
         return Batch(
             images=as_input(low),
             targets=as_input(high),
-            indices=torch.from_numpy(chosen.astype(np.int64)),
-            labels=torch.zeros(count, dtype=torch.int64),
+            indices=torch.from_numpy(chosen[own].astype(np.int64)),
+            labels=torch.zeros(made, dtype=torch.int64),
+            whole=count,
         )
 
     def epoch(self, epoch: int, start_step: int = 0, side: int | None = None) -> Generator[Batch, None, None]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from skipline.data import Augmentation, Batches, ImageSet, Preprocessing
+from skipline.data.augmentations.part import part_of
 from skipline.data.kinds import ARRAYS
 from skipline.data.kinds import SERIES as SERIES_KIND
 from skipline.data.objections import objections
@@ -117,6 +118,7 @@ def augmented(values: np.ndarray, pre: ValuePreprocessing, epoch: int = 0, **opt
     return augment_values(
         *(values, labels, np.arange(len(values))),
         **{
+            "part": part_of(len(values), slice(None), None),
             "augmentation": augmentation,
             "preprocessing": pre,
             "classes": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,35 +19,73 @@ def one_hot(labels: npt.NDArray[np.int64], classes: int) -> Floats:
     return targets
 
 
-def mix(
-    images: Floats,
-    labels: npt.NDArray[np.int64],
-    mixup_alpha: float,
-    cutmix_alpha: float,
-    rng: np.random.Generator,
-    classes: int,
-) -> tuple[Floats, Floats]:
-    """Blend or paste the images of a batch; where both are wanted, a coin decides for the batch.
+@dataclass(frozen=True, eq=False)
+class Mixing:
+    """How the images of a batch are mixed.
+
+    Attributes:
+        partners: (N,) positions of what each image is mixed with.
+        weights: (N,) in [0, 1], of the image itself.
+        boxes: (N, 4) that come from the partner, or None where images are blended.
+    """
+
+    partners: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    boxes: Boxes | None
+
+    def among(self, rows: npt.NDArray[np.int64], own: int) -> Mixing:
+        """The same for the first images of a part of the batch.
+
+        Args:
+            rows: (M,) positions in the batch, with the partners of the first `own` of them.
+            own: n, how many of them are to be mixed.
+
+        Returns:
+            For n images; partners are positions in `rows`.
+        """
+        place = np.zeros(len(self.partners), np.int64)
+        place[rows] = np.arange(len(rows))
+        chosen = rows[:own]
+        boxes = None if self.boxes is None else self.boxes[chosen]
+        return Mixing(place[self.partners[chosen]], self.weights[chosen], boxes)
+
+
+def draw_mixing(
+    rng: np.random.Generator, count: int, height: int, width: int, mixup_alpha: float, cutmix_alpha: float
+) -> Mixing:
+    """Draw how a batch is mixed; where both ways are wanted, a coin decides for the batch.
 
     Args:
-        images: (N, H, W, C), normalised.
-        labels: (N,).
+        rng: drawn from.
+        count: N.
+        height: H of the images.
+        width: W of the images.
         mixup_alpha: of `mixup`; 0 is off.
         cutmix_alpha: of `cutmix`; 0 is off, but not both.
-        rng: drawn from.
+    """
+    both = mixup_alpha > 0 and cutmix_alpha > 0
+    blend = rng.random() < 0.5 if both else mixup_alpha > 0
+    partners = rng.permutation(count)
+    weights = draw_weights(rng, count, mixup_alpha if blend else cutmix_alpha)
+    return Mixing(partners, weights, None if blend else draw_cutmix(rng, weights, height, width))
+
+
+def mix(images: Floats, labels: npt.NDArray[np.int64], mixing: Mixing, classes: int) -> tuple[Floats, Floats]:
+    """Blend or paste images.
+
+    Args:
+        images: (M, H, W, C), normalised.
+        labels: (M,).
+        mixing: of the first N of them.
         classes: K.
 
     Returns:
         (N, H, W, C) and (N, K) shares, new arrays.
     """
-    targets = one_hot(labels, classes)  # (N, K)
-    both = mixup_alpha > 0 and cutmix_alpha > 0
-    blend = rng.random() < 0.5 if both else mixup_alpha > 0
-    partners = rng.permutation(len(images))
-    weights = draw_weights(rng, len(images), mixup_alpha if blend else cutmix_alpha)
-    if blend:
-        return mixup(images, targets, weights, partners)
-    return cutmix(images, targets, draw_cutmix(rng, weights, *images.shape[1:3]), partners)
+    targets = one_hot(labels, classes)  # (M, K)
+    if mixing.boxes is None:
+        return mixup(images, targets, mixing.weights, mixing.partners)
+    return cutmix(images, targets, mixing.boxes, mixing.partners)
 
 
 def draw_weights(rng: np.random.Generator, count: int, alpha: float) -> npt.NDArray[np.float64]:
@@ -81,17 +121,17 @@ def mixup(
     Zhang et al. 2017 (arXiv:1710.09412), equation 1: weight * own + (1 - weight) * partner.
 
     Args:
-        images: (N, H, W, C), normalised.
-        targets: (N, K).
+        images: (M, H, W, C), normalised; the first N are blended.
+        targets: (M, K).
         weights: (N,) in [0, 1], of the image itself.
-        partners: (N,) positions in the batch.
+        partners: (N,) positions in `images`.
 
     Returns:
         (N, H, W, C) and (N, K), new arrays.
     """
     own = weights.astype(np.float32)
     other = 1 - own
-    mixed = images * own[:, None, None, None]
+    mixed = images[: len(own)] * own[:, None, None, None]
     partner = images[partners]
     partner *= other[:, None, None, None]
     mixed += partner
@@ -106,15 +146,15 @@ def cutmix(
     Yun et al. 2019 (arXiv:1905.04899), equation 1, the weight taken from the box as it is after cutting off.
 
     Args:
-        images: (N, H, W, C), normalised.
-        targets: (N, K).
+        images: (M, H, W, C), normalised; the first N get a box.
+        targets: (M, K).
         boxes: (N, 4).
-        partners: (N,) positions in the batch.
+        partners: (N,) positions in `images`.
 
     Returns:
         (N, H, W, C) and (N, K), new arrays.
     """
-    mixed = images.copy()
+    mixed = images[: len(boxes)].copy()
     for image, box, partner in zip(mixed, boxes, partners, strict=True):
         image[slices(box)] = images[partner][slices(box)]
     other = (areas(boxes) / (images.shape[1] * images.shape[2])).astype(np.float32)
@@ -122,4 +162,4 @@ def cutmix(
 
 
 def _blend(targets: Floats, own: Floats, other: Floats, partners: npt.NDArray[np.int64]) -> Floats:
-    return targets * own[:, None] + targets[partners] * other[:, None]
+    return targets[: len(own)] * own[:, None] + targets[partners] * other[:, None]

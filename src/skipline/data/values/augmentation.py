@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skipline.data.augmentation import Augmentation
 from skipline.data.augmentations import cropping, erasing, flipping, mixing
 from skipline.data.augmentations.boxes import draw_centred_boxes
+from skipline.data.augmentations.part import Part
 from skipline.data.augmentations.randomness import generator
 from skipline.data.values.preprocessing import ValuePreprocessing, Values
 
@@ -18,6 +19,7 @@ def augment_values(
     labels: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int64],
     *,
+    part: Part,
     augmentation: Augmentation,
     preprocessing: ValuePreprocessing,
     classes: int,
@@ -31,9 +33,10 @@ def augment_values(
     what `cutout` leaves. Of series, shifts and hidden parts are stretches of time, and a mirror image runs backwards.
 
     Args:
-        values: (N, H, W, C).
-        labels: (N,), each in [0, K).
-        indices: (N,) of the rows in their data set.
+        values: (M, H, W, C), the batch's at the positions `part.rows`.
+        labels: (M,), each in [0, K).
+        indices: (M,) of the rows in their data set.
+        part: of the batch. A row looks the same whichever part it is made in.
         augmentation: what to do, without what `objections` names.
         preprocessing: the network's scale.
         classes: K.
@@ -42,9 +45,10 @@ def augment_values(
         step: within the epoch, from 0.
 
     Returns:
-        (N, H, W, C) scaled values and (N,) labels or, where batches are mixed, (N, K) shares.
+        (N, H, W, C) scaled values and (N,) labels or, where batches are mixed, (N, K) shares; N is `part.own`.
     """
-    count, height, width, _ = values.shape
+    count, rows = part.count, part.rows
+    _, height, width, _ = values.shape
 
     def rng(purpose: str) -> np.random.Generator:
         return generator(seed, purpose, epoch, step)
@@ -52,17 +56,18 @@ def augment_values(
     seen = preprocessing.scaled(values)
     if augmentation.pad_crop:
         offsets = cropping.draw_offsets(rng("crop"), count, augmentation.pad_crop)
-        seen = shifted(seen, offsets, augmentation.pad_crop, augmentation.padding)
+        seen = shifted(seen, offsets[rows], augmentation.pad_crop, augmentation.padding)
     if augmentation.flip == "random":
-        seen = mirrored(seen, flipping.draw_flips(rng("flip"), count))
+        seen = mirrored(seen, flipping.draw_flips(rng("flip"), count)[rows])
     elif augmentation.flip == "alternating":
         seen = mirrored(seen, flipping.alternating_flips(indices, seed, epoch))
     if augmentation.cutout:
         sizes = np.full(count, augmentation.cutout)
-        erasing.erase(seen, draw_centred_boxes(rng("cutout"), sizes.clip(max=height), sizes, height, width))
-    if not augmentation.mixes:
+        boxes = draw_centred_boxes(rng("cutout"), sizes.clip(max=height), sizes, height, width)
+        erasing.erase(seen, boxes[rows])
+    if part.mixing is None:
         return seen, labels
-    return mixing.mix(seen, labels, augmentation.mixup, augmentation.cutmix, rng("mixing"), classes)
+    return mixing.mix(seen, labels, part.mixing, classes)
 
 
 def shifted(

@@ -1,1 +1,6 @@
-"""Training by several processes: each learns from its share of every batch, on one machine or on many."""
+"""Several processes that train one network: who they are, what they share, how they begin anew."""
+
+from skipline.training.distributed.group import Group
+from skipline.training.distributed.joining import group
+
+__all__ = ["Group", "group"]
