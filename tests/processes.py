@@ -20,10 +20,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+STARTING = 60.0  # seconds until all have imported torch and met, on a machine that does other things as well
 GRACE = 5.0  # seconds that the others have to end, and to say why, once one process has failed
 
 
-def in_processes(count: int, function: Callable[..., Any], *arguments: Any, seconds: float = 60.0) -> list[Any]:
+def in_processes(
+    count: int, function: Callable[..., Any], *arguments: Any, seconds: float = 60.0
+) -> list[Any]:
     """Call a function in several processes at once and collect what each returns.
 
     Each process computes on one thread, has joined a gloo group (`torch.distributed.get_rank()` tells it its place)
@@ -53,9 +56,9 @@ def in_processes(count: int, function: Callable[..., Any], *arguments: Any, seco
         for rank in range(count):
             log = stack.enter_context((folder / f"{rank}.log").open("wb"))
             command = [sys.executable, __file__, str(folder), str(rank)]
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=_environment()))
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=_environment(folder)))
         try:
-            _wait(processes, time.monotonic() + seconds + GRACE)
+            _wait(processes, time.monotonic() + STARTING + seconds + GRACE)
         finally:
             for process in processes:
                 process.kill()
@@ -70,8 +73,8 @@ def in_processes(count: int, function: Callable[..., Any], *arguments: Any, seco
         return [pickle.loads((folder / f"{rank}.result").read_bytes()) for rank in range(count)]
 
 
-def _environment() -> dict[str, str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def _environment(folder: Path) -> dict[str, str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SKIPLINE_HOME": str(folder / "home")}
     if sys.platform == "linux":
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name need not resolve
     return environment
@@ -87,7 +90,7 @@ def _wait(processes: list[subprocess.Popen[bytes]], deadline: float) -> None:
 def _main(folder: Path, rank: int) -> None:
     sys.path[:] = pickle.loads((folder / "path").read_bytes())
     count, seconds, source, module, name = pickle.loads((folder / "function").read_bytes())
-    faulthandler.dump_traceback_later(seconds, exit=True)
+    faulthandler.dump_traceback_later(STARTING, exit=True)
 
     import torch
     import torch.distributed as dist
@@ -99,6 +102,8 @@ def _main(folder: Path, rank: int) -> None:
     dist.init_process_group(
         "gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=seconds)
     )
+    dist.barrier()
+    faulthandler.dump_traceback_later(seconds, exit=True)
     warnings.simplefilter("error")
     result = function(*arguments)
     warnings.simplefilter("default")

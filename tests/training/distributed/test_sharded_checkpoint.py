@@ -12,17 +12,18 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from processes import in_processes
 from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from processes import in_processes
 from skipline import models
 from skipline.errors import InputError, StorageError
 from skipline.training.distributed import sharded_checkpoint
-from skipline.training.distributed.sharded import shard, whole_state
+from skipline.training.distributed.sharded import shard
 from skipline.training.distributed.sharded_checkpoint import holds_checkpoint, load_sharded, save_sharded
 from skipline.training.optimizer import build_optimizer, heads
 from skipline.training.recipe import Finetune, Optimizer
-from torch import nn
-from torch.distributed.tensor import DTensor
 
 KINDS = ("sgd", "adam")
 Trained = tuple[nn.Module, torch.optim.Optimizer]
@@ -78,7 +79,9 @@ def optimizer_has_state(trained: Trained) -> bool:
     return any(trained[1].state.values())
 
 
-def load_in_all(folder: Path) -> list[tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+def load_in_all(
+    folder: Path,
+) -> list[tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
     found = []
     for kind in KINDS:
         trained = fresh(kind, sharded=True, seed=1)
@@ -95,21 +98,25 @@ def save_and_be_killed(folder: Path, moment: str) -> None:
     trained = fresh(sharded=True)
     save_sharded(folder, *trained, {"step": 0})
     step(*trained)
+    owner, name, afterwards = MOMENTS[moment]
+    real = getattr(owner, name)
 
     def die(*arguments: Any, **more: Any) -> None:
+        if afterwards:
+            real(*arguments, **more)
         os.kill(os.getpid(), signal.SIGKILL)
 
     if dist.get_rank() == 0:
-        owner, name = MOMENTS[moment]
         setattr(owner, name, die)
     save_sharded(folder, *trained, {"step": 1})
 
 
-MOMENTS: dict[str, tuple[Any, str]] = {
-    "before its part is written": (sharded_checkpoint.dcp.HuggingFaceStorageWriter, "write_data"),
-    "after the parts": (sharded_checkpoint.dcp.HuggingFaceStorageWriter, "finish"),
-    "before the switch": (sharded_checkpoint, "write_atomically"),
-    "after the switch": (sharded_checkpoint, "_remove_others"),
+MOMENTS: dict[str, tuple[Any, str, bool]] = {
+    # what the first process is about to call, or has just called, when it is killed
+    "before its part is written": (sharded_checkpoint.HuggingFaceStorageWriter, "write_data", False),
+    "after its part is written": (sharded_checkpoint.HuggingFaceStorageWriter, "write_data", True),
+    "before the switch": (sharded_checkpoint, "write_atomically", False),
+    "after the switch": (sharded_checkpoint, "write_atomically", True),
 }
 
 
@@ -196,7 +203,7 @@ def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path: Path,
     assert len([*(tmp_path / "last.shards").iterdir()]) == 2
 
 
-class Broken(sharded_checkpoint.dcp.HuggingFaceStorageWriter):
+class Broken(sharded_checkpoint.HuggingFaceStorageWriter):
     def write_data(self, *arguments: Any) -> Any:
         raise OSError(28, "No space left on device")
 
@@ -204,29 +211,29 @@ class Broken(sharded_checkpoint.dcp.HuggingFaceStorageWriter):
 def test_a_full_disk_is_told_in_words_and_the_previous_checkpoint_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = fresh()
-    assert not holds_checkpoint(tmp_path)
-    save_sharded(tmp_path, *trained, {"step": 0})
+    trained, folder = fresh(), tmp_path / "last.shards"
+    assert not holds_checkpoint(folder)
+    save_sharded(folder, *trained, {"step": 0})
     step(*trained)
     with monkeypatch.context() as patch:
-        patch.setattr(sharded_checkpoint.dcp, "HuggingFaceStorageWriter", Broken)
+        patch.setattr(sharded_checkpoint, "HuggingFaceStorageWriter", Broken)
         with pytest.raises(StorageError) as caught:
-            save_sharded(tmp_path, *trained, {"step": 1})
+            save_sharded(folder, *trained, {"step": 1})
     assert str(caught.value) == (
-        f"could not write {tmp_path / 'state.json'}: [Errno 28] No space left on device; the earlier state.json is "
+        f"could not write {folder / 'state.json'}: [Errno 28] No space left on device; the earlier state.json is "
         "intact. Free some space or choose another --out"
     )
-    assert holds_checkpoint(tmp_path)
-    assert load_sharded(tmp_path, *trained) == {"step": 0}
+    assert holds_checkpoint(folder)
+    assert load_sharded(folder, *trained) == {"step": 0}
     assert same(content(*trained), content(*fresh()))
 
 
 def test_saving_again_and_again_keeps_one_checkpoint(tmp_path: Path) -> None:
-    trained = fresh()
+    trained, folder = fresh(), tmp_path / "last.shards"
     for number in range(3):
-        save_sharded(tmp_path, *trained, {"step": number})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts-3", "state.json"]
-    assert load_sharded(tmp_path, *trained) == {"step": 2}
+        save_sharded(folder, *trained, {"step": number})
+    assert sorted(path.name for path in folder.iterdir()) == ["parts-3", "state.json"]
+    assert load_sharded(folder, *trained) == {"step": 2}
 
 
 def test_what_cannot_be_loaded_is_said_in_words(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch import nn
+
 from processes import in_processes
 from skipline import models
 from skipline.errors import InputError
@@ -18,7 +20,6 @@ from skipline.training.distributed.sync_norm import (
     SynchronisedBatchNorm2d,
     synchronised,
 )
-from torch import nn
 
 IMAGES = (5, 4, 6, 3)  # (N, C, H, W) of both processes together
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
@@ -207,9 +208,7 @@ def test_a_network_gives_what_it_gives_on_the_whole_batch(
     logits, gradients = network_step(network, slice(None), False)
     changed, _, summed, state = both[0][kind]
     assert changed == layers
-    torch.testing.assert_close(
-        torch.cat([result[kind][1] for result in both]), logits, rtol=0, atol=1e-10
-    )
+    torch.testing.assert_close(torch.cat([result[kind][1] for result in both]), logits, rtol=0, atol=1e-10)
     for got, expected in zip(summed, gradients, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
     for key, value in network.state_dict().items():

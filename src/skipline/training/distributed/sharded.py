@@ -16,9 +16,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from skipline.models import Block
 from skipline.models.googlenet import Inception
+from skipline.models.quick import QuickStage
 from skipline.training.recipe import Recipe
 
-BLOCKS = (Block, Inception)
+BLOCKS = (Block, Inception, QuickStage)
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
@@ -67,9 +68,10 @@ def _shard(unit: nn.Module, policy: MixedPrecisionPolicy, fp32: MixedPrecisionPo
 
 
 def _units(network: nn.Module) -> list[nn.Module]:
-    """The residual blocks and Inception modules, else the layers that have most of the weights."""
-    blocks = [module for module in network.modules() if isinstance(module, BLOCKS)]
-    return blocks or [module for module in network.modules() if isinstance(module, LAYERS)]
+    """The blocks, inner ones first; without blocks the layers that have most of the weights."""
+    inner_first = [*network.modules()][::-1]
+    blocks: list[nn.Module] = [module for module in inner_first if isinstance(module, BLOCKS)]
+    return blocks or [module for module in inner_first if isinstance(module, LAYERS)]
 
 
 def whole_state(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -79,8 +81,8 @@ def whole_state(network: nn.Module) -> dict[str, torch.Tensor]:
         What an unsharded network of the same kind loads; empty in all processes but the first.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    state: dict[str, torch.Tensor] = get_model_state_dict(network, options=options)
-    return state
+    state = get_model_state_dict(network, options=options)
+    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def accumulate(network: nn.Module, last: bool) -> None:

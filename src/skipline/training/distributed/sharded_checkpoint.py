@@ -24,9 +24,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from skipline.errors import InputError, SkiplineError, StorageError, shown
 from skipline.storage import parse_json, read_bounded, storage_error, write_atomically
@@ -58,9 +60,9 @@ def save_sharded(
     """
     tensors = {**_of_network(network), **_of_optimizer(network, optimizer)}
     parts = _by_the_first(lambda: _new_parts(path))
-    writer = dcp.HuggingFaceStorageWriter(str(path / parts), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(path / parts), save_distributed=True)
     with _storage_errors(path), _alone_without_warning():
-        dcp.save(
+        state_dict_saver.save(
             {key: tensor.contiguous() for key, tensor in tensors.items()},
             storage_writer=writer,
             no_dist=_processes() == 1,
@@ -85,10 +87,14 @@ def load_sharded(path: Path, network: nn.Module, optimizer: torch.optim.Optimize
         InputError: there is none, it is damaged, or it belongs to another network or optimiser.
     """
     parts, values = _read_state(path)
-    reader = dcp.HuggingFaceStorageReader(str(parts))
+    reader = HuggingFaceStorageReader(str(parts))
     try:
         found = reader.read_metadata().state_dict_metadata
-        stored = {key: (tuple(one.size), one.properties.dtype) for key, one in found.items()}
+        stored = {
+            key: (tuple(one.size), one.properties.dtype)
+            for key, one in found.items()
+            if isinstance(one, TensorStorageMetadata)
+        }
     except Exception as error:  # what is in a file's head may be anything
         raise InputError(f"the checkpoint {path} is damaged: {shown(str(error))}") from error
     tensors = _of_network(network)
@@ -97,7 +103,7 @@ def load_sharded(path: Path, network: nn.Module, optimizer: torch.optim.Optimize
     tensors |= {f"optimizer.{name}.{key}": value for name, of in state.items() for key, value in of.items()}
     try:
         with _alone_without_warning():
-            dcp.load(tensors, storage_reader=reader, no_dist=_processes() == 1)
+            state_dict_loader.load(tensors, storage_reader=reader, no_dist=_processes() == 1)
     except CheckpointException as error:
         raise InputError(f"the checkpoint {path} is damaged: {_reason(error)}") from error
     parameters = dict(network.named_parameters())
@@ -238,7 +244,10 @@ def _read_state(path: Path) -> tuple[Path, dict[str, Any]]:
         raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {shown(found)}")
     parts, files, values = state.get("parts"), state.get("files"), state.get("values")
     if not (
-        isinstance(parts, str) and PARTS.fullmatch(parts) and isinstance(files, dict) and isinstance(values, dict)
+        isinstance(parts, str)
+        and PARTS.fullmatch(parts)
+        and isinstance(files, dict)
+        and isinstance(values, dict)
     ):
         raise InputError(f"the checkpoint {path} is damaged: {STATE} lacks parts, files or values")
     folder = path / parts
@@ -280,8 +289,9 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except CheckpointException as error:
         causes = [cause for cause, _ in error.failures.values()]
-        if all(isinstance(cause, OSError) for cause in causes):
-            raise storage_error(path / STATE, causes[0]) from error
+        for cause in causes:
+            if isinstance(cause, OSError):
+                raise storage_error(path / STATE, cause) from error
         raise
 
 
@@ -291,7 +301,7 @@ def _reason(error: CheckpointException) -> str:
 
 @contextlib.contextmanager
 def _alone_without_warning() -> Iterator[None]:
-    """torch warns where a single process saves or loads."""
+    """Torch warns where a single process saves or loads."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield

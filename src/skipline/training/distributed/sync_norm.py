@@ -7,7 +7,7 @@ does the same for those on a CPU.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -64,7 +64,7 @@ class _OverProcesses(_BatchNorm):
         """
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
-        self._check_input_dim(input)
+        self._check_input_dim(input)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             mean, variance, count = _shared_statistics(input)
             self._track(mean, variance * (count / (count - 1)))
@@ -95,23 +95,10 @@ KINDS: dict[type[_BatchNorm], type[_BatchNorm]] = {
 }
 
 
-class Statistics(NamedTuple):
-    """Of every channel over the batches of all processes.
+def _shared_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Mean (C,), biased variance (C,) and count of values a channel over all processes, in float64.
 
-    Attributes:
-        mean: (C,) float64.
-        variance: (C,) float64, biased.
-        count: values a channel.
-    """
-
-    mean: torch.Tensor
-    variance: torch.Tensor
-    count: int
-
-
-def _shared_statistics(x: torch.Tensor) -> Statistics:
-    """Statistics of (N, C, ...): the same bits in every process.
-
+    The same bits in every process.
     Means and sums of squared deviations are combined as by Chan, Golub and LeVeque (1979, equations 2.1): sums of
     squares would lose all digits where the mean is large.
     """
@@ -119,7 +106,8 @@ def _shared_statistics(x: torch.Tensor) -> Statistics:
     own = torch.cat([*_own_statistics(x)])  # (1 + 2C)
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, own)
-    counts, means, squares = torch.stack(parts).split([1, channels, channels], dim=1)  # (processes, 1 or C)
+    joined = torch.stack(parts)  # (processes, 1 + 2C)
+    counts, means, squares = joined[:, :1], joined[:, 1 : 1 + channels], joined[:, 1 + channels :]
     count = int(counts.sum())
     if count < 2:
         raise ValueError(
@@ -128,7 +116,7 @@ def _shared_statistics(x: torch.Tensor) -> Statistics:
         )
     mean = (counts * means).sum(0) / count
     squared = (squares + counts * (means - mean) ** 2).sum(0)
-    return Statistics(mean, squared / count, count)
+    return mean, squared / count, count
 
 
 def _own_statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -202,7 +190,7 @@ def _input_gradient(
     variance: torch.Tensor,
     means: torch.Tensor,
 ) -> torch.Tensor:
-    """weight / sqrt(variance) (dy - mean(dy) - normed mean(dy normed)), as one affine function of dy and x a channel.
+    """Weight / sqrt(variance) (dy - mean(dy) - normed mean(dy normed)), as one affine function of dy and x a channel.
 
     Args:
         dy: (N, C, ...).
