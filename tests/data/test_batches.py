@@ -88,16 +88,18 @@ def test_side_is_the_size_of_the_images(augmentation: Augmentation, side: int) -
     channels=st.sampled_from([1, 3, 4]),
     batch_size=st.integers(1, 40),
     leftover=st.sampled_from(["drop", "spread"]),
+    multiple=st.integers(1, 3),
 )
 @settings(max_examples=40, deadline=None)
 def test_an_epoch_shows_each_image_once(
-    n: int, side: int, channels: int, batch_size: int, leftover: Literal["drop", "spread"]
+    n: int, side: int, channels: int, batch_size: int, leftover: Literal["drop", "spread"], multiple: int
 ) -> None:
     batches = Batches(
         some_images(n, side, channels),
         scale(side, channels),
         batch_size=batch_size,
         leftover=leftover,
+        multiple_of=multiple,
         augmentation=Augmentation(pad_crop=1, flip="random"),
     )
     sizes, seen = [], []
@@ -112,6 +114,7 @@ def test_an_epoch_shows_each_image_once(
         assert sorted(seen) == list(range(n))
         assert max(sizes) <= batch_size
         assert max(sizes) - min(sizes) <= 1
+        assert leftover == "drop" or len(sizes) % multiple == 0 or len(sizes) == n
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class Batches:
         leftover: of an epoch's images that fill no batch: "drop" leaves them out; "spread" makes one batch more, and
             all of the same size but for one image. With fewer images than a batch, there is one batch of all of them
             either way.
+        multiple_of: with "spread", so many batches an epoch or a multiple of it, where there are as many images: where
+            several batches make one step, none is left over.
         share: (k, n): of every batch, make only what the k-th (from 0) of n processes trains on. The parts are the
             same images, to the bit, as the whole batch.
 
@@ -85,12 +87,16 @@ class Batches:
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         seed: int = 0,
         leftover: Literal["drop", "spread"] = "drop",
+        multiple_of: int = 1,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         _check(images, preprocessing, batch_size, augmentation, seed)
         full, rest = divmod(len(images), batch_size)
-        self.steps_per_epoch = max(1, full) if leftover == "drop" else full + (rest > 0)
-        self._used = min(len(images), full * batch_size or rest) if leftover == "drop" else len(images)
+        if leftover == "drop":
+            self.steps_per_epoch, self._used = max(1, full), full * batch_size or rest
+        else:
+            groups = -(-(full + (rest > 0)) // multiple_of)
+            self.steps_per_epoch, self._used = min(groups * multiple_of, len(images)), len(images)
         if (smallest := self._used // self.steps_per_epoch) < share[1]:
             raise InputError(
                 f"{share[1]} processes cannot share a batch of {smallest}: take fewer processes, or a larger batch"

@@ -97,6 +97,7 @@ def _train(
         preprocessing,
         batch_size=recipe.batch_size,
         leftover=recipe.leftover,
+        multiple_of=recipe.optimizer.accumulate,
         augmentation=recipe.augmentation,
         seed=seed,
     )

@@ -226,6 +226,7 @@ def _prepared(
         preprocessing,
         batch_size=plan.recipe.batch_size,
         leftover=plan.recipe.leftover,
+        multiple_of=plan.recipe.optimizer.accumulate,
         augmentation=plan.recipe.augmentation,
         seed=plan.seed,
     )
