@@ -91,7 +91,7 @@ def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [value for of in optimizer.state.values() for value in of.values()]
 
 
-COMBINATIONS = (
+COMBINATIONS = (  # network, optimiser, whether weights stay whole between the passes
     ("little", "sgd", False),
     ("little", "adam", True),
     ("resnet20", "sgd", False),
@@ -176,11 +176,13 @@ def both() -> list[dict[Any, Any]]:
     return in_processes(2, sharded_runs, seconds=150)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("name", "kind", "keep_whole"), COMBINATIONS)
 def test_sharded_training_ends_in_the_weights_of_one_process(
-    both: list[dict[Any, Any]], name: str, kind: str, keep_whole: bool, dtype: torch.dtype, tolerance: float
+    both: list[dict[Any, Any]], name: str, kind: str, keep_whole: bool, dtype: torch.dtype
 ) -> None:
+    # Adam divides by the size of a gradient: a step where that is rounding alone is as large as others.
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4 if kind == "sgd" else 5e-3
     network = build(name).to(dtype)
     optimizer = optimizer_of(network, RECIPES[kind])
     norms = train(network, optimizer, RECIPES[kind], slice(None))
@@ -189,12 +191,14 @@ def test_sharded_training_ends_in_the_weights_of_one_process(
     assert state.keys() == network.state_dict().keys()
     for key, value in network.state_dict().items():
         torch.testing.assert_close(state[key], value, rtol=tolerance, atol=tolerance)
-    assert found_norms == pytest.approx(norms, rel=max(tolerance, 1e-9))
+    assert found_norms == pytest.approx(norms, rel=max(10 * tolerance, 1e-9))
 
 
-@pytest.mark.parametrize(("name", "kind", "keep_whole"), COMBINATIONS)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("resnet20", "sgd"), ("resnet20", "adamw"), ("quick-resnet8", "sgd")]
+)
 def test_a_process_holds_half_of_weights_and_optimizer_state(
-    both: list[dict[Any, Any]], name: str, kind: str, keep_whole: bool
+    both: list[dict[Any, Any]], name: str, kind: str
 ) -> None:
     network = build(name)
     optimizer = optimizer_of(network, RECIPES[kind])
@@ -203,7 +207,7 @@ def test_a_process_holds_half_of_weights_and_optimizer_state(
     for result in both:
         _, _, _, held = result[name, kind, torch.float32]
         for part, all_of_it in zip(held, whole, strict=True):
-            assert part < 0.55 * all_of_it
+            assert part < 0.51 * all_of_it
 
 
 def test_units_are_blocks_and_else_layers(both: list[dict[Any, Any]]) -> None:

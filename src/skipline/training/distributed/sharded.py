@@ -21,6 +21,7 @@ from skipline.training.recipe import Recipe
 
 BLOCKS = (Block, Inception, QuickStage)
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+WHOLE_PRECISION = MixedPrecisionPolicy(cast_forward_inputs=False)
 
 
 def shard(network: nn.Module, *, bf16: bool = False, keep_whole: bool = False) -> int:
@@ -45,26 +46,35 @@ def shard(network: nn.Module, *, bf16: bool = False, keep_whole: bool = False) -
     """
     for parameter in network.parameters():
         parameter.data = parameter.data.contiguous()
-    fp32 = MixedPrecisionPolicy(cast_forward_inputs=False)
-    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else fp32
+    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else WHOLE_PRECISION
     inner = _units(network)
-    for unit in inner:
-        _shard(unit, policy, fp32, not keep_whole)
-    _shard(network, policy, fp32, not keep_whole)
+    for unit in (*inner, network):
+        _shard(unit, policy, not keep_whole)
     for module in network.modules():
         if isinstance(module, FSDPModule):
-            # Over gloo a mean of gradients comes out as their sum, without a word (pytorch issue 162338).
+            # Over gloo some versions of torch give the sum of gradients where their mean is asked for, without a word
+            # (pytorch issue 162338); a sum that is divided here is right in all.
             module.set_force_sum_reduction_for_comms(dist.get_backend() == "gloo")
     return len(inner) + 1
 
 
-def _shard(unit: nn.Module, policy: MixedPrecisionPolicy, fp32: MixedPrecisionPolicy, again: bool) -> None:
-    if policy is not fp32:
-        # Statistics are fp32, and no kernel mixes them with weights of bf16.
-        for norm in unit.modules():
-            if isinstance(norm, _BatchNorm) and norm.affine and not isinstance(norm, FSDPModule):
-                fully_shard(norm, mp_policy=fp32, reshard_after_forward=again)
+def _shard(unit: nn.Module, policy: MixedPrecisionPolicy, again: bool) -> None:
+    if policy.param_dtype is not None:
+        _shard_norms(unit, again)
     fully_shard(unit, mp_policy=policy, reshard_after_forward=again)
+
+
+def _shard_norms(unit: nn.Module, again: bool) -> None:
+    """Keep norms out of bf16: their statistics are fp32, and no kernel mixes those with weights of bf16."""
+    norms: list[nn.Module] = [
+        module
+        for module in unit.modules()
+        if isinstance(module, _BatchNorm) and module.affine and not isinstance(module, FSDPModule)
+    ]
+    # Together where all of them run whenever the unit does; GoogLeNet's auxiliary heads are idle in evaluation.
+    together = [norms] if isinstance(unit, BLOCKS) else [[norm] for norm in norms]
+    for several in filter(None, together):
+        fully_shard(several, mp_policy=WHOLE_PRECISION, reshard_after_forward=again)
 
 
 def _units(network: nn.Module) -> list[nn.Module]:
@@ -81,8 +91,15 @@ def whole_state(network: nn.Module) -> dict[str, torch.Tensor]:
         What an unsharded network of the same kind loads; empty in all processes but the first.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    statistics = {
+        key for key, _ in network.named_buffers()
+    }  # which are not sharded, and would come as they are
     state = get_model_state_dict(network, options=options)
-    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    return {
+        key: value.clone() if key in statistics else value
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def accumulate(network: nn.Module, last: bool) -> None:
