@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -59,13 +60,16 @@ class Batches:
         batch_size: at least 1.
         augmentation: chance variations; none by default.
         seed: at least 0.
-        drop_last: leave out what remains after the last full batch of an epoch. With fewer images than a
-            batch, there is one batch of all of them either way.
+        leftover: of an epoch's images that fill no batch: "drop" leaves them out; "spread" makes one batch more, and
+            all of the same size but for one image. With fewer images than a batch, there is one batch of all of them
+            either way.
+        multiple_of: with "spread", so many batches an epoch or a multiple of it, where there are as many images: where
+            several batches make one step, none is left over.
         share: (k, n): of every batch, make only what the k-th (from 0) of n processes trains on. The parts are the
             same images, to the bit, as the whole batch.
 
     Attributes:
-        batch_size: of whole batches, as given.
+        batch_size: of whole batches, as given; none has more.
         steps_per_epoch: at least 1.
 
     Raises:
@@ -82,11 +86,18 @@ class Batches:
         batch_size: int,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         seed: int = 0,
-        drop_last: bool = True,
+        leftover: Literal["drop", "spread"] = "drop",
+        multiple_of: int = 1,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         _check(images, preprocessing, batch_size, augmentation, seed)
-        if (smallest := min(batch_size, len(images))) < share[1]:
+        full, rest = divmod(len(images), batch_size)
+        if leftover == "drop":
+            self.steps_per_epoch, self._used = max(1, full), full * batch_size or rest
+        else:
+            groups = -(-(full + (rest > 0)) // multiple_of)
+            self.steps_per_epoch, self._used = min(groups * multiple_of, len(images)), len(images)
+        if (smallest := self._used // self.steps_per_epoch) < share[1]:
             raise InputError(
                 f"{share[1]} processes cannot share a batch of {smallest}: take fewer processes, or a larger batch"
             )
@@ -94,8 +105,6 @@ class Batches:
         self._augmentation, self._seed, self._share = augmentation, seed, share
         self._pixels = np.asarray(images.images)  # of a memory map, a plain view
         self.batch_size = batch_size
-        full, rest = divmod(len(images), batch_size)
-        self.steps_per_epoch = max(1, full) if drop_last else full + (rest > 0)
         self._last_order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def batch(self, epoch: int, step: int, side: int | None = None) -> Batch:
@@ -110,7 +119,7 @@ class Batches:
         assert epoch >= 0, epoch
         assert 0 <= step < self.steps_per_epoch, (step, self.steps_per_epoch)
         assert side is None or side >= 1, side
-        chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = self._order(epoch)[share_of(self._used, step, self.steps_per_epoch)]
         preprocessing, augmentation = self._preprocessing, self._augmentation
         make: Callable[..., tuple[Floats, npt.NDArray[np.int64] | Floats]]
         if isinstance(preprocessing, ValuePreprocessing):
