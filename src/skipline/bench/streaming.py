@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from skipline.bench.comparison import Row, in_turn
+from skipline.bench.temporary_home import temporary_home
 from skipline.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -101,7 +99,7 @@ def streaming_rows(
 
 
 def _row(case: Case, source: str | Path | None, turns: int, progress: Progress) -> Row:
-    with tempfile.TemporaryDirectory(prefix="skipline-bench-") as place, _home(Path(place, "home")):
+    with tempfile.TemporaryDirectory(prefix="skipline-bench-") as place, temporary_home(Path(place, "home")):
         if source is None:
             source = Path(place, "images")
             _make_images(source, case)
@@ -155,17 +153,3 @@ def _make_images(folder: Path, case: Case) -> None:
         smooth = np.asarray(coarse.resize(case.size, Image.Resampling.BICUBIC)).astype(np.int16)
         noisy = smooth + generator.integers(-12, 13, smooth.shape, dtype=np.int16)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(target / f"{index}.jpg", quality=90)
-
-
-@contextmanager
-def _home(folder: Path) -> Iterator[None]:
-    """A cache folder that goes with the benchmark."""
-    before = os.environ.get("SKIPLINE_HOME")
-    os.environ["SKIPLINE_HOME"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SKIPLINE_HOME"]
-        else:
-            os.environ["SKIPLINE_HOME"] = before

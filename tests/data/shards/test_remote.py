@@ -11,9 +11,10 @@ import pytest
 from test_lazy import in_memory
 
 from skipline.data import Batches, Preprocessing, open_source
-from skipline.data.shards import pack, verify
+from skipline.data.shards import pack, verify, whole
 from skipline.data.shards import remote as module
-from skipline.data.shards.remote import Forward, RemoteFile
+from skipline.data.shards.forward import Forward
+from skipline.data.shards.remote import RemoteFile
 from skipline.errors import ShardError, SourceError
 
 PREPROCESSING = Preprocessing(3, 12, 12, (0.4,) * 3, (0.2,) * 3)
@@ -90,11 +91,11 @@ def test_a_packed_set_is_known_by_its_address_alone(photos: Any, serve: Any, tmp
     folder = photos({"train/cat": 20, "train/dog": 20, "test/cat": 5, "test/dog": 5})
     pack(folder, tmp_path / "set", shard_size=40_000)
     with serve(tmp_path) as server:
-        whole = open_source(f"{server.url}/set")
-        assert whole.name == "set"
-        assert whole.classes == ("cat", "dog")
-        assert (len(whole.train), len(whole.test)) == (40, 10)
-        assert whole.fingerprint == open_source(tmp_path / "set").fingerprint
+        there = open_source(f"{server.url}/set")
+        assert there.name == "set"
+        assert there.classes == ("cat", "dog")
+        assert (len(there.train), len(there.test)) == (40, 10)
+        assert there.fingerprint == open_source(tmp_path / "set").fingerprint
         assert not verify(f"{server.url}/set").broken
         part = open_source(f"{server.url}/set/train-{{000000..000000}}.tar")
         assert len(part.train) < 40
@@ -140,7 +141,7 @@ def test_whole_shards_are_kept_within_bounds(
     served: Path, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = (served / "train-000000.tar").stat().st_size
-    monkeypatch.setattr(module, "KEPT_BYTES", 2 * size)
+    monkeypatch.setattr(whole, "KEPT_BYTES", 2 * size)
     with serve(served, ranges=False) as server:
         train = open_source(f"{server.url}/{{train-{{000000..000002}},test-000000}}.tar").train
         assert np.array_equal(train.images[:], in_memory(60, side=12))

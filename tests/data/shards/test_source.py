@@ -239,6 +239,32 @@ def test_an_epoch_shows_each_image_once(
     assert sorted(seen) == list(range(count))
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("over_http", [False, True])
+def test_processes_see_together_each_image_once_and_the_same_to_the_bit(
+    processes: int, over_http: bool, shards: Any, serve: Any
+) -> None:
+    folder = both(shards, train=47)
+    preprocessing = Preprocessing(3, 12, 10, (0.4,) * 3, (0.2,) * 3)
+    options: Any = {"batch_size": 7, "augmentation": EVERYTHING, "seed": 1, "drop_last": False}
+    whole = Batches(open_source(folder).train, preprocessing, **options)
+    with serve(folder) as server:
+        source = f"{server.url}/{{train-000000,train-000001,test-000000}}.tar" if over_http else folder
+        parts = [  # each process opens the source itself
+            Batches(open_source(source).train, preprocessing, share=(k, processes), **options)
+            for k in range(processes)
+        ]
+        seen: list[int] = []
+        for step, made in enumerate(zip(*(part.epoch(2) for part in parts), strict=True)):
+            one = whole.batch(2, step)
+            for name in ("images", "targets", "indices", "labels"):
+                assert torch.equal(torch.cat([getattr(part, name) for part in made]), getattr(one, name)), (
+                    name
+                )
+            seen += one.indices.tolist()
+    assert sorted(seen) == list(range(47))
+
+
 _kept: list[LazyImages] = []
 
 

@@ -13,24 +13,20 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from skipline.data.decoding import decode, quiet_pillow, reason_of
 from skipline.data.home import cache_folder, read_json, sole_writer, storage_errors
 from skipline.data.imageset import Problem
 from skipline.data.listing import SPLITS
-from skipline.data.pipeline import cores
 from skipline.data.progress import Progress, silent
 from skipline.data.shards.index import ShardIndex, index_name, read_through
+from skipline.data.shards.looking import Looked, looked_at
 from skipline.data.shards.manifest import NAME, UNFINISHED, Manifest, PackedShard
 from skipline.data.shards.material import Material, key_for, opened, suffix_for
 from skipline.data.shards.places import LocalShard
@@ -39,7 +35,6 @@ from skipline.storage import write_atomically
 
 SHARD_SIZE = 256_000_000
 SMALLEST = 20_480  # two records of tar: fewer bytes hold hardly an image
-LOOK = 32  # pixels: images are decoded to this side to see whether they are sound
 RECORD = 10_240  # bytes that the length of a tar is a multiple of
 BLOCK = 512
 
@@ -83,15 +78,6 @@ class _Written:
     shard: PackedShard
     taken: int
     problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Looked:
-    """An image file that is to be packed, or why it is left out."""
-
-    row: int
-    content: bytes
-    reason: str
 
 
 def pack(
@@ -184,7 +170,7 @@ class _Packing:
             at += known.taken
             self.kept += 1
         self._done += at
-        with closing(self._looked_at(rows[at:].tolist())) as images:
+        with closing(looked_at(self._material, rows[at:].tolist(), self._seen)) as images:
             waiting = next(images, None)
             while waiting is not None:
                 name = f"{split}-{len(written):06d}.tar"
@@ -194,12 +180,12 @@ class _Packing:
         return written
 
     def _shard(
-        self, name: str, at: int, first: _Looked, images: Iterator[_Looked]
-    ) -> tuple[_Written, _Looked | None]:
+        self, name: str, at: int, first: Looked, images: Iterator[Looked]
+    ) -> tuple[_Written, Looked | None]:
         """Write one shard with its index; also gives the image that found no room in it."""
         checks: list[int] = []
         problems: list[Problem] = []
-        waiting: _Looked | None = first
+        waiting: Looked | None = first
         taken = 0
         digest = hashlib.sha256()
 
@@ -240,7 +226,11 @@ class _Packing:
         )
         return _Written(shard, taken, tuple(problems)), waiting
 
-    def _sample(self, number: int, looked: _Looked) -> dict[str, Any] | None:
+    def _seen(self) -> None:
+        self._done += 1
+        self._progress(f"packing {self._material.name}", self._done, len(self._material.names))
+
+    def _sample(self, number: int, looked: Looked) -> dict[str, Any] | None:
         """What is written of an image; None of one that is left out."""
         name = self._material.names[looked.row]
         if looked.reason:
@@ -250,35 +240,6 @@ class _Packing:
         label = str(self._material.labels[looked.row]).encode()
         suffix = suffix_for(name, looked.content)
         return {"__key__": key_for(number, name), suffix: looked.content, "cls": label}
-
-    def _looked_at(self, rows: Sequence[int]) -> Generator[_Looked, None, None]:
-        """The images of some rows in order, read and looked at by several threads, a bounded number ahead."""
-        workers = cores()
-        jobs = iter(rows)
-        waiting: deque[Future[_Looked]] = deque()
-        with quiet_pillow(), ThreadPoolExecutor(workers, "skipline-pack") as pool:
-            try:
-                waiting.extend(pool.submit(self._look, row) for row in islice(jobs, 4 * workers))
-                while waiting:
-                    looked = waiting.popleft().result()
-                    waiting.extend(pool.submit(self._look, row) for row in islice(jobs, 1))
-                    self._done += 1
-                    self._progress(f"packing {self._material.name}", self._done, len(self._material.names))
-                    yield looked
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _look(self, row: int) -> _Looked:
-        try:
-            content = self._material.readers[row]()
-        except OSError as error:
-            return _Looked(row, b"", reason_of(error))
-        if not self._material.encoded:
-            try:
-                decode(content, name="", channels=3, stored=LOOK)
-            except CorruptImageError as error:
-                return _Looked(row, b"", str(error).removeprefix(": "))
-        return _Looked(row, content, "")
 
 
 class _Hashing:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from skipline.data.archive import read_at
 from skipline.data.decoding import reason_of
-from skipline.data.shards.remote import Forward, RemoteFile, Whole
+from skipline.data.shards.forward import Forward
+from skipline.data.shards.remote import RemoteFile
+from skipline.data.shards.whole import Whole
 from skipline.data.tar_headers import Readable
 from skipline.errors import ShardError
 

@@ -1,30 +1,21 @@
-"""Files behind HTTP: ranges of bytes, tried again where a connection breaks, and whole where a server has no ranges."""
+"""Files behind HTTP: ranges of bytes, tried again where a connection breaks."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import http.client
-import io
-import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
-from skipline.data.home import check_room, shards_folder, sole_writer, storage_errors
-from skipline.data.progress import silent
 from skipline.errors import ShardError
 
 ATTEMPTS = 6
 FIRST_PAUSE = 0.25  # seconds, doubled with every attempt: 8 seconds in all
 SECONDS_WITHOUT_A_BYTE = 20.0
 BLOCK = 2**18
-KEPT_BYTES = 8 * 2**30  # of whole shards, for servers without ranges
 Result = TypeVar("Result")
 
 
@@ -176,130 +167,3 @@ class RemoteFile:
                 f"{self.url}: cannot be read after {ATTEMPTS} attempts ({reason}). Look at the network and the server"
             ) from error
         time.sleep(FIRST_PAUSE * 2 ** (failures - 1))
-
-
-class Forward:
-    """Blocks as a file that is read from beginning to end; it can go back by the last two blocks of a tar alone.
-
-    Args:
-        blocks: of the file, in order.
-    """
-
-    KEPT = 1024
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._ahead = bytearray()  # from `_start` on: bytes that are kept, then those still to be read
-        self._start = self._at = 0
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Skip, by reading; going back further than `KEPT` is an error of the caller."""
-        assert whence == io.SEEK_SET, whence
-        assert offset >= self._start, (offset, self._start)
-        while self._start + len(self._ahead) < offset:
-            self._at = self._start + len(self._ahead)
-            self._forget()
-            if not self._more():
-                break
-        self._at = offset
-        return offset
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Bytes, short where the file ends."""
-        while self._start + len(self._ahead) < self._at + size and self._more():
-            pass
-        begin = self._at - self._start
-        content = bytes(self._ahead[begin : begin + size])
-        self._at += len(content)
-        self._forget()
-        return content
-
-    def _more(self) -> bool:
-        block = next(self._blocks, b"")
-        self._ahead += block
-        return bool(block)
-
-    def _forget(self) -> None:
-        passed = self._at - self.KEPT - self._start
-        if passed > 0:
-            del self._ahead[:passed]
-            self._start += passed
-
-
-class Whole:
-    """A file of a server without ranges, kept whole in the cache folder while it is of use.
-
-    All processes of a machine share what is kept; what was used longest ago makes room for others.
-
-    Args:
-        file: which.
-    """
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file = file
-
-    @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        """The file, fetched if it is not there; it can be read on even when another process removes it.
-
-        Raises:
-            ShardError: it cannot be fetched.
-            StorageError: there is no room for it.
-        """
-        with self._open() or self._fetched() as file:
-            yield file
-
-    @property
-    def _path(self) -> Path:
-        head = self._file.head()
-        text = f"{self._file.url}\0{head.size}\0{head.stamp}"
-        return shards_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.tar"
-
-    def _open(self) -> IO[bytes] | None:
-        path = self._path
-        try:
-            file = path.open("rb")
-        except OSError:
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return file
-
-    def _fetched(self) -> IO[bytes]:
-        path, size = self._path, self._file.head().size
-        folder = path.parent
-        with sole_writer(folder, "whole", silent):  # one at a time: several would keep more than is allowed
-            file = self._open()
-            if file is not None:
-                return file
-            _make_room(folder, size)
-            check_room(folder, size)
-            partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
-            try:
-                with storage_errors(folder, size), partial.open("wb") as target:
-                    for block in self._file.through():
-                        target.write(block)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-            file = self._open()
-            assert file is not None, path
-            return file
-
-
-def _make_room(folder: Path, size: int) -> None:
-    """Remove whole shards, that used longest ago first, until one more fits into what may be kept."""
-    kept = []
-    for path in folder.glob("*.tar"):
-        with contextlib.suppress(OSError):
-            kept.append((path.stat().st_mtime_ns, path.stat().st_size, path))
-    total = sum(bytes_ for _, bytes_, _ in kept) + size
-    for _, bytes_, path in sorted(kept):
-        if total <= KEPT_BYTES:
-            return
-        path.unlink(missing_ok=True)
-        total -= bytes_

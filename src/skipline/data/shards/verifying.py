@@ -17,6 +17,7 @@ from skipline.data.shards.collecting import collect
 from skipline.data.shards.finding import Beside, FoundShards, find_shards
 from skipline.data.shards.held_out import ShardedImages, names_of
 from skipline.data.shards.index import ShardIndex, index_name
+from skipline.data.shards.looking import LOOK
 from skipline.data.shards.manifest import MAX_BYTES, PackedShard
 from skipline.data.shards.naming import holds_shards
 from skipline.data.shards.places import Place, digest_of
@@ -24,7 +25,6 @@ from skipline.data.shards.samples import Samples
 from skipline.errors import SourceError
 from skipline.storage import parse_json
 
-LOOK = 32  # pixels: images are decoded to this side to see whether they are sound
 NAMED = 20  # damaged images of one shard that are named
 
 
