@@ -21,7 +21,7 @@ from skipline.data.shards.naming import (
 )
 from skipline.data.shards.places import LocalShard, Place, RemoteShard
 from skipline.data.shards.remote import RemoteFile
-from skipline.errors import ShardError, SourceError
+from skipline.errors import SourceError
 from skipline.storage import parse_json, read_bounded
 
 CLASS_FILES = ("classes.txt", "classnames.txt")
@@ -43,6 +43,7 @@ class Beside:
 
         Raises:
             SourceError: it is there and cannot be read.
+            ShardError: the server cannot be reached.
         """
         try:
             if is_url(self.where):
@@ -50,8 +51,6 @@ class Beside:
             return read_bounded(Path(self.where, name), limit)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except ShardError as error:
-            raise SourceError(str(error)) from error
         except (OSError, ValueError) as error:
             raise SourceError(
                 f"'{name}' beside the shards in '{self.where}' cannot be read: {error}"

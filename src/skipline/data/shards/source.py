@@ -228,7 +228,13 @@ def _remarks(shards: Collected, samples: Samples) -> list[str]:
     """What a user should know of how the training images are read."""
     used = np.unique(samples.shard)
     size = int(samples.sizes.sum())
-    amount = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    amount = (
+        f"{size / 1e9:,.1f} GB"
+        if size >= 1e9
+        else f"{size / 1e6:,.1f} MB"
+        if size >= 1e6
+        else f"{size:,} bytes"
+    )
     remarks = [
         f"training images are read from {len(used):,} {'shard' if len(used) == 1 else 'shards'} ({amount}) as they are "
         "needed; nothing of them is cached"
