@@ -221,11 +221,13 @@ def test_a_run_of_two_processes_is_that_of_one(gentle: Plan, digits: Dataset, tm
     assert "processes" not in events[0][0]
 
 
+@pytest.mark.parametrize("sharded", ["false", "true"])
 def test_an_interrupted_run_goes_on_with_another_number_of_processes(
-    gentle: Plan, digits: Dataset, tmp_path: Path
+    sharded: str, gentle: Plan, digits: Dataset, tmp_path: Path
 ) -> None:
     whole = start_run(gentle, tmp_path / "whole", digits)
-    stopped = in_processes(2, _run, gentle, tmp_path / "cut", digits, 3)
+    wanted = replace(gentle, recipe=changed(gentle.recipe, [f"distributed.sharded={sharded}"]))
+    stopped = in_processes(2, _run, wanted, tmp_path / "cut", digits, 3)
     assert [result.status for result in stopped] == ["interrupted"] * 2, "told to one, obeyed by both"
     ended, again = zip(*in_processes(3, _resumed_twice, tmp_path / "cut", digits), strict=True)
     assert [result.status for result in ended] == ["done"] * 3
@@ -233,6 +235,12 @@ def test_an_interrupted_run_goes_on_with_another_number_of_processes(
     assert ended[0].test is not None
     assert ended[0].test.loss == pytest.approx(whole.test.loss, abs=1e-3)
     assert [result.test for result in again] == [ended[0].test] * 3, "a finished run is only read, by all"
+    assert (tmp_path / "cut" / ("last.shards" if sharded == "true" else "last.ckpt")).exists()
+    networks = [load_bundle(tmp_path / name).network for name in ("whole", "cut")]
+    for (key, one), two in zip(
+        networks[0].state_dict().items(), networks[1].state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
 
 
 def _told(plan: Plan, folder: Path, dataset: Dataset) -> list[str]:
