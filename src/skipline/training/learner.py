@@ -10,7 +10,6 @@ from torch import nn
 
 from skipline.data import Batch
 from skipline.training.distributed import Group
-from skipline.training.distributed.sharded import accumulate, shard
 from skipline.training.ema import MovingAverage
 from skipline.training.lookahead import Lookahead
 from skipline.training.objective import Objective
@@ -58,7 +57,10 @@ class Learner:
         self._forward: Forward = self._computed
         self.sharded = recipe.distributed.sharded and not group.alone
         if self.sharded:
-            shard(network, bf16=execution.bf16)  # gives the network new parameters
+            from skipline.training.distributed import sharded  # half a second to load, and rarely wanted
+
+            sharded.shard(network, bf16=execution.bf16)  # gives the network new parameters
+            self._gradients_follow = sharded.accumulate
         self._heads = heads(network)
         self.optimizer = build_optimizer(network, recipe.optimizer, recipe.finetune, self._heads)
         self._average = MovingAverage(network, recipe.ema) if recipe.ema else None
@@ -151,7 +153,7 @@ class Learner:
             weight = share * len(labels[piece]) / batch.whole
             more = not last or number < len(pieces) - 1
             if self.sharded:
-                accumulate(self.network, last=not more)
+                self._gradients_follow(self.network, not more)
             with self._group.without_exchange(self._forward, more):
                 with self._execution.precision.autocast(self.device):
                     output = self._forward(images[piece])

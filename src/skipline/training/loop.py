@@ -16,7 +16,6 @@ from skipline.data import Batch
 from skipline.errors import InputError, NonFiniteLossError
 from skipline.training.checkpoint import save_checkpoint, sharded_path
 from skipline.training.distributed import Group
-from skipline.training.distributed.sharded_checkpoint import load_sharded, save_sharded
 from skipline.training.interrupt import InterruptRequest
 from skipline.training.learner import Learner, NotFiniteError
 from skipline.training.objective import BatchSource, Objective, classification
@@ -245,6 +244,8 @@ class Loop:
         self._read_pending()
         # Not as many processes as now may go on with it: what the recipe says decides, not how many there are.
         if self.recipe.distributed.sharded:
+            from skipline.training.distributed.sharded_checkpoint import save_sharded
+
             values = {**self._values(), "random": as_text(random_states(self._group))}
             save_sharded(sharded_path(self._checkpoint), self.network, self.optimizer, values)
         else:
@@ -284,6 +285,8 @@ class Loop:
         Raises:
             InputError: it is damaged, or belongs to another network or recipe.
         """
+        from skipline.training.distributed.sharded_checkpoint import load_sharded
+
         values = load_sharded(sharded_path(self._checkpoint), self.network, self.optimizer)
         with _fitting():
             self._take_up(values)

@@ -20,7 +20,6 @@ from skipline.machine import device
 from skipline.training.building import build_network
 from skipline.training.checkpoint import sharded_path
 from skipline.training.distributed import group
-from skipline.training.distributed.sharded import objections
 from skipline.training.few_images import with_least_steps
 from skipline.training.finishing import finish, measure
 from skipline.training.loop import LoopEnd
@@ -210,8 +209,11 @@ def _prepared(
         raise InputError(
             f"early_stopping needs validation {dataset.kind.many}: give the source a validation split, or leave it out"
         )
-    if plan.recipe.distributed.sharded and (found := objections(plan.recipe)):
-        raise RecipeError(found)
+    if plan.recipe.distributed.sharded:
+        from skipline.training.distributed.sharded import objections
+
+        if found := objections(plan.recipe, bf16=plan.recipe.precision != "fp32"):
+            raise RecipeError(found)
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
     wanted = plan.recipe.finetune.weights

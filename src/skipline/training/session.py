@@ -21,8 +21,6 @@ from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint, sharded_path
 from skipline.training.diary import Diary
 from skipline.training.distributed import group
-from skipline.training.distributed.sharded import whole_state
-from skipline.training.distributed.sharded_checkpoint import STATE
 from skipline.training.distributed.sync_norm import synchronised
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.memory import activation_bytes
@@ -220,6 +218,8 @@ class Session(ABC, Generic[Result]):
             return end, None
         trained = loop.result
         if blank is not None:
+            from skipline.training.distributed.sharded import whole_state
+
             weights = whole_state(self.network)
             if self.group.first:
                 trained = blank.to_empty(device=self.device)
@@ -233,7 +233,7 @@ class Session(ABC, Generic[Result]):
     def _resumes(self, loop: Loop, checkpoint: Path) -> bool:
         """Take up a checkpoint, where there is one."""
         sharded = self.plan.recipe.distributed.sharded
-        written = sharded_path(checkpoint) / STATE if sharded else checkpoint
+        written = sharded_path(checkpoint) / "state.json" if sharded else checkpoint
         if not self.group.decided(written.exists):
             return False
         self.group.meet()
