@@ -11,6 +11,7 @@ SkiplineError                 root: catch this to catch everything skipline rais
 `- RunError                   a failure at run time; exit status 1
    |- CorruptImageError       an image file that cannot be decoded, with the file's name
    |  `- ImageTooLargeError   an image with more pixels than are decoded; nothing was decoded
+   |- ShardError             a shard of a data set that cannot be read, although it was there when the set was opened
    |- CorruptSoundError       a sound file that cannot be decoded, with the file's name
    |- DownloadError           something must be fetched and there is no network; says how to bring the file
    |- HubError                the Hugging Face Hub cannot be reached, or refuses; nothing was half done
@@ -119,6 +120,10 @@ class ImageTooLargeError(CorruptImageError):
 
 class CorruptSoundError(RunError):
     """A sound that cannot be decoded, or is too long; the message begins with the file's name."""
+
+
+class ShardError(RunError):
+    """A shard of a data set cannot be read, as its file or server is gone; the message begins with its name."""
 
 
 class DownloadError(RunError):

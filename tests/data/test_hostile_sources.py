@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from skipline.data import archive as archive_module
-from skipline.data import decode_image, open_source
+from skipline.data import decode_image, open_source, tar_headers
 from skipline.data.archive import Archive
 from skipline.data.folder import MOST_VISITS, Folder
 from skipline.data.listing import Listing
@@ -122,7 +122,7 @@ def test_a_file_of_negative_size_does_not_go_round_in_circles(picture: Any, tmp_
 
 
 def test_too_many_members_are_refused(picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(tar_headers, "MAX_MEMBERS", 3)
     with pytest.raises(SourceError, match="lists more than 3 files"):
         listed(tar(tmp_path / "x.tar", content=png(picture())))
 

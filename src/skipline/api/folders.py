@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skipline.data.shards.finding import name_of
+from skipline.data.shards.naming import is_pattern, is_url
 from skipline.data.values.files import SUFFIXES as VALUES
 from skipline.training.distributed import group
 from skipline.training.session import of_this_job
@@ -11,6 +13,8 @@ from skipline.training.session import of_this_job
 
 def free_run_folder(source: str | Path) -> Path:
     """The next runs/NAME-N that does not exist yet, NAME being the source's."""
+    if is_url(source) or is_pattern(source):
+        return free_folder(name_of(source))
     path = Path(source)
     return free_folder(
         path.stem if path.suffix in (".tar", ".gz", ".tgz", ".parquet", *VALUES) else path.resolve().name

@@ -13,6 +13,7 @@ import torch
 from skipline import models
 from skipline.api.folders import run_folder
 from skipline.data import Audio, Dataset, Progress, silent
+from skipline.data.shards.naming import is_pattern, is_url
 from skipline.data.sound import seconds_of
 from skipline.errors import DownloadError, InputError, UnknownNameError
 from skipline.report import write_report
@@ -32,6 +33,7 @@ from skipline.training import (
     usable_threads,
     wanted_side,
 )
+from skipline.training.broken_images import BrokenImages
 from skipline.training.distributed import group
 from skipline.training.pretrained import Pretrained, find_weights, with_size
 from skipline.training.run_html import run_html
@@ -232,12 +234,23 @@ def _with_twin(
 
 def _watch(folder: Path, say: Say, wanted: bool, *, resumed: bool = True) -> list[Observer]:
     """The checks during training; a resumed run does not tell again what it told before."""
+    broken = BrokenImages(say, _broken(folder) if resumed else ())
     if not wanted or not group().first:
-        return []
+        return [broken]
     from skipline.diagnosis.watch import Watch
 
     known = [finding["diagnosis"] for finding in _findings(folder)] if resumed else []
-    return [Watch(lambda finding: say(finding.severity, f"{finding.diagnosis}: {finding.sentence}"), known)]
+    watch = Watch(lambda finding: say(finding.severity, f"{finding.diagnosis}: {finding.sentence}"), known)
+    return [broken, watch]
+
+
+def _broken(folder: Path) -> tuple[str, ...]:
+    """The images that a run's events name as broken."""
+    from skipline.diagnosis.targets import read_events
+
+    return tuple(
+        str(event.get("file")) for event in read_events(folder) if event.get("kind") == "broken image"
+    )
 
 
 def _findings(folder: Path) -> tuple[dict[str, Any], ...]:
@@ -367,8 +380,10 @@ def _say_dataset(dataset: Dataset, say: Say) -> None:
 
 def _absolute(source: str | Path) -> str:
     """A path survives a change of the working folder; a name such as "digits" stays one."""
+    if is_url(source):
+        return str(source)
     path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else str(source)
+    return str(path.resolve()) if path.exists() or is_pattern(source) else str(source)
 
 
 def _run_json(run: RunResult) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from skipline.bench.comparison import Bench, Row, in_turn
 from skipline.bench.limit import measure_limit
+from skipline.bench.temporary_home import temporary_home
 from skipline.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -56,7 +57,7 @@ def bench_input(
     cores = threads or available_cores()
     with tempfile.TemporaryDirectory(prefix="skipline-bench-") as place:
         _make_photos(Path(place, "photos"), photos)
-        with _home(Path(place, "home")):
+        with temporary_home(Path(place, "home")):
             with _threads(1):
                 cached = _cached(turns, progress)
             with _threads(cores):
@@ -165,17 +166,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _home(folder: Path) -> Iterator[None]:
-    """A cache folder that goes with the benchmark."""
-    before = os.environ.get("SKIPLINE_HOME")
-    os.environ["SKIPLINE_HOME"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SKIPLINE_HOME"]
-        else:
-            os.environ["SKIPLINE_HOME"] = before

@@ -1,4 +1,4 @@
-"""`skipline data`: look at a data set before training on it."""
+"""`skipline data`: look at a data set before training on it, or pack it into shards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skipline.cli import shards
 from skipline.cli.console import Bars, emit_json, out
 
 if TYPE_CHECKING:
@@ -20,9 +21,12 @@ SHOWN_FILES = 10
 def register(app: typer.Typer) -> None:
     """Add the subcommand."""
     data = typer.Typer(
-        help="Look at a data set before training on it.", no_args_is_help=True, rich_markup_mode=None
+        help="Look at a data set before training on it, or pack it into shards.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     data.command("check")(check)
+    shards.register(data)
     app.add_typer(data, name="data")
 
 

@@ -87,6 +87,15 @@ def ended(status: int, error: SkiplineError | None = None) -> None:
         Path(path).write_text(str(status))
 
 
+def broke() -> None:
+    """Leave the status of a mistake in the program, unless it comes of another process that is gone."""
+    if OUTCOME in os.environ:
+        from skipline.training.distributed import group
+
+        if not group().silent():
+            ended(1)
+
+
 def told(error: SkiplineError) -> str | None:
     """What this process prints of an error: None where another one tells it."""
     if not among_others():

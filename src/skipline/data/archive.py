@@ -13,7 +13,6 @@ import io
 import lzma
 import os
 import shutil
-import struct
 import tarfile
 import tempfile
 import threading
@@ -29,10 +28,9 @@ from skipline.data.home import cache_folder
 from skipline.data.imageset import Problem
 from skipline.data.layout import lay_out
 from skipline.data.listing import Found, Listing, is_image_name, printable
+from skipline.data.tar_headers import members
 from skipline.errors import SourceError, StorageError
 
-MAX_HEADER_BYTES = 2**20
-MAX_MEMBERS = 2**24  # ImageNet as a whole has 14 million images
 MAX_NAME = 4096  # characters, as of a path
 MAX_DEPTH = 64  # folders within each other
 MAX_RATIO = 200  # of unpacked to packed bytes, beyond FREE_BYTES; bombs have 1,000 and more, images about 1
@@ -110,35 +108,14 @@ class Archive:
     def _laid_out(self) -> tuple[Listing, tuple[str, ...]]:
         found = Found()
         try:
-            with tarfile.open(fileobj=_Headers(self._file), mode="r:") as tar:
-                before = members = 0
-                while (member := tar.next()) is not None:
-                    members += 1
-                    if members > MAX_MEMBERS:
-                        raise tarfile.ReadError(f"it lists more than {MAX_MEMBERS:,} files")
-                    if tar.offset <= before:  # older versions of Python go round in circles here
-                        raise tarfile.ReadError("a file of negative size")
-                    before = tar.offset
-                    self._add(member, found)
-                    vars(tar)["members"].clear()  # tarfile keeps every member: a gigabyte for a million
-                self._check_end(tar.offset)
-        # tarfile lets through whatever a broken header makes it stumble over, and recurses over extended headers
-        except (tarfile.TarError, struct.error, ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise self._broken(error) from error
-        except (RecursionError, MemoryError) as error:
-            raise self._broken(error) from error
+            self._file.seek(0)
+            for member in members(self._file):
+                self._add(member, found)
+        except tarfile.ReadError as error:
+            raise SourceError(
+                f"'{self.source}' is not a whole .tar archive ({error}). Copy or download it again"
+            ) from error
         return lay_out(found, self.source)
-
-    def _broken(self, error: Exception) -> SourceError:
-        reason = " ".join(printable(str(error)).split())[:200] or type(error).__name__
-        return SourceError(
-            f"'{self.source}' is not a whole .tar archive ({reason}). Copy or download it again"
-        )
-
-    def _check_end(self, offset: int) -> None:
-        """Refuse an archive that ends in anything but its end mark: tarfile stops there without a word."""
-        if any(mark := read_at(self._file, offset, tarfile.BLOCKSIZE)) or len(mark) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError(f"it has no end mark after {offset:,} bytes")
 
     def _add(self, member: tarfile.TarInfo, found: Found) -> None:
         name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
@@ -171,24 +148,6 @@ def _refusal(member: tarfile.TarInfo) -> str | None:
     if len(member.name) > MAX_NAME or len(parts) > MAX_DEPTH:
         return f"its path is longer than {MAX_NAME:,} characters or deeper than {MAX_DEPTH} folders"
     return None
-
-
-class _Headers(io.RawIOBase):
-    """The archive as the file object that tarfile walks over; refuses headers of absurd size."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {size:,} bytes")
-        return self._file.read(size)
 
 
 _position = threading.Lock()

@@ -151,8 +151,15 @@ def audit(dataset: Dataset, sizes: npt.NDArray[np.int32], progress: Progress = s
         sizes: (N, 2) widths and heights before resizing, (0, 2) where unknown.
         progress: told about images.
     """
-    sets = [s for s in (dataset.train, dataset.validation, dataset.test) if s is not None]
-    counts = {s.split: s.class_counts() for s in sets}
+    whole = [s for s in (dataset.train, dataset.validation, dataset.test) if s is not None]
+    counts = {s.split: s.class_counts() for s in whole}
+    sets = [s.looked_at() for s in whole]
+    notes = dataset.notes
+    if len(sets[0]) < len(whole[0]):
+        notes += (
+            f"duplicates and statistics are of {len(sets[0]):,} of {len(whole[0]):,} training images, evenly spaced, "
+            "and of all others",
+        )
     nobody = np.zeros(len(dataset.classes), dtype=np.int64)
     classes = tuple(
         ClassCount(name, *(int(counts.get(split, nobody)[k]) for split in ("train", "validation", "test")))
@@ -166,7 +173,7 @@ def audit(dataset: Dataset, sizes: npt.NDArray[np.int32], progress: Progress = s
     found = Audit(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        images=sum(len(s) for s in sets),
+        images=sum(len(s) for s in whole),
         shape=dataset.train.shape,
         photographic=dataset.photographic,
         classes=classes,
@@ -176,7 +183,7 @@ def audit(dataset: Dataset, sizes: npt.NDArray[np.int32], progress: Progress = s
         mean=mean,
         std=std,
         problems=dataset.problems,
-        notes=dataset.notes,
+        notes=notes,
         remarks=(),
     )
     return replace(found, remarks=tuple(remarks_on(found, why_not_trainable(dataset))))

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,16 @@ import torch
 
 from skipline.data.augmentation import Augmentation, Floats, augment
 from skipline.data.augmentations.mixing import draw_mixing
-from skipline.data.augmentations.part import part_of, share_of
+from skipline.data.augmentations.part import Part, part_of, share_of
 from skipline.data.augmentations.randomness import generator
 from skipline.data.imageset import ImageSet
 from skipline.data.objections import objections
 from skipline.data.values.augmentation import augment_values
 from skipline.data.values.preprocessing import AnyPreprocessing, ValuePreprocessing
 from skipline.errors import InputError, RecipeError, ShapeMismatchError
+
+if TYPE_CHECKING:
+    from skipline.data.shards.lazy import LazyImages
 
 AHEAD = 2
 """Batches made or being made while the network works on another."""
@@ -103,9 +106,15 @@ class Batches:
             )
         self._set, self._preprocessing = images, preprocessing
         self._augmentation, self._seed, self._share = augmentation, seed, share
-        self._pixels = np.asarray(images.images)  # of a memory map, a plain view
+        lazy = images.lazy is not None
+        self._pixels = None if lazy else np.asarray(images.images)  # of a memory map, a plain view
         self.batch_size = batch_size
         self._last_order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def lazy(self) -> LazyImages | None:
+        """As of the set that is learnt from: what decodes its images, None where they are in memory or a map."""
+        return self._set.lazy
 
     def batch(self, epoch: int, step: int, side: int | None = None) -> Batch:
         """Make one batch.
@@ -119,29 +128,22 @@ class Batches:
         assert epoch >= 0, epoch
         assert 0 <= step < self.steps_per_epoch, (step, self.steps_per_epoch)
         assert side is None or side >= 1, side
-        chosen = self._order(epoch)[share_of(self._used, step, self.steps_per_epoch)]
-        preprocessing, augmentation = self._preprocessing, self._augmentation
+        preprocessing = self._preprocessing
         make: Callable[..., tuple[Floats, npt.NDArray[np.int64] | Floats]]
         if isinstance(preprocessing, ValuePreprocessing):
             assert side is None, "values have no other size"
-            height, width = self._pixels.shape[1:3]
             make = partial(augment_values, preprocessing=preprocessing)
         else:
-            height = width = side or preprocessing.side
-            make = partial(augment, preprocessing=preprocessing, side=height)
-        mixing = None
-        if augmentation.mixes:
-            rng = generator(self._seed, "mixing", epoch, step)
-            mixing = draw_mixing(rng, len(chosen), height, width, augmentation.mixup, augmentation.cutmix)
-        part = part_of(len(chosen), share_of(len(chosen), *self._share), mixing)
-        indices = chosen[part.rows]
+            make = partial(augment, preprocessing=preprocessing, side=side or preprocessing.side)
+        chosen, part = self._chosen(epoch, step, side)
+        pixels, indices = self._stored(chosen[part.rows])
         labels = self._set.labels[indices].astype(np.int64, copy=False)
         images, targets = make(
-            self._pixels[indices],
+            pixels,
             labels,
             indices,
             part=part,
-            augmentation=augmentation,
+            augmentation=self._augmentation,
             classes=len(self._set.classes),
             seed=self._seed,
             epoch=epoch,
@@ -169,13 +171,41 @@ class Batches:
         Returns:
             The batches from `start_step` to the end of the epoch.
         """
-        return made_ahead(lambda step: self.batch(epoch, step, side), range(start_step, self.steps_per_epoch))
+        steps = range(start_step, self.steps_per_epoch)
+        made = made_ahead(lambda step: self.batch(epoch, step, side), steps)
+        lazy = self._set.lazy
+        if lazy is None:
+            return made
+        parts = (self._chosen(epoch, step, side) for step in steps)
+        return lazy.fetched_ahead(made, (chosen[part.rows] for chosen, part in parts))
+
+    def _chosen(self, epoch: int, step: int, side: int | None) -> tuple[npt.NDArray[np.int64], Part]:
+        """The images of a whole batch, and what of it is made here."""
+        chosen = self._order(epoch)[share_of(self._used, step, self.steps_per_epoch)]
+        preprocessing, augmentation = self._preprocessing, self._augmentation
+        mixing = None
+        if augmentation.mixes:
+            if isinstance(preprocessing, ValuePreprocessing):
+                height, width = self._set.images.shape[1:3]
+            else:
+                height = width = side or preprocessing.side
+            rng = generator(self._seed, "mixing", epoch, step)
+            mixing = draw_mixing(rng, len(chosen), height, width, augmentation.mixup, augmentation.cutmix)
+        return chosen, part_of(len(chosen), share_of(len(chosen), *self._share), mixing)
+
+    def _stored(self, indices: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Stored images, copied, and which they are (see `ImageSet.take`)."""
+        return self._set.take(indices) if self._pixels is None else (self._pixels[indices], indices)
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         """(N,) the epoch's permutation; the last one is kept: a large one takes longer than a batch."""
         kept = self._last_order
         if kept is None or kept[0] != epoch:
-            order = generator(self._seed, "order", epoch).permutation(len(self._set))
+            lazy = self._set.lazy
+            if lazy is None:
+                order = generator(self._seed, "order", epoch).permutation(len(self._set))
+            else:  # a permutation of everything would read all over the disk or the network
+                order = lazy.order(self._seed, epoch)
             self._last_order = kept = (epoch, order)
         return kept[1]
 

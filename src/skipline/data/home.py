@@ -7,6 +7,7 @@ $SKIPLINE_HOME            default: the platform's cache folder / skipline
     .<key>.lock           held while one is written
   index/<key>.json        which store belongs to which path, while the path's files look unchanged
   downloads/              files fetched from elsewhere
+  shards/                 shards of servers that give no parts of them; at most 8 GiB, safe to delete
   kernels/                compiled C (see skipline.kernels)
 """
 
@@ -43,6 +44,11 @@ def index_folder() -> Path:
 def downloads_folder() -> Path:
     """The folder of fetched files, made if need be."""
     return _made("downloads")
+
+
+def shards_folder() -> Path:
+    """The folder of shards that had to be fetched whole, made if need be."""
+    return _made("shards")
 
 
 def _made(name: str) -> Path:

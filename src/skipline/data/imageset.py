@@ -11,7 +11,11 @@ import numpy.typing as npt
 from skipline.data.kinds import ARRAYS, IMAGES, SERIES, SOUNDS, Kind
 
 if TYPE_CHECKING:
+    from skipline.data.shards.lazy import LazyImages
     from skipline.data.sound.settings import Audio
+
+LOOKED_AT = 2_048
+"""Images of a set that fits no memory from which statistics are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +23,8 @@ class ImageSet:
     """Labelled images of one split, or windows of sounds, or series or arrays of values.
 
     Attributes:
-        images: (N, H, W, C) uint8, often a read-only memory map; float32 for values. Series have H = 1 and W = L.
+        images: (N, H, W, C) uint8, often a read-only memory map; float32 for values. Series have H = 1 and W = L. In a
+            set that fits no memory, what decodes images when it is indexed (see `skipline.data.shards`).
         labels: (N,) int64, each in [0, K).
         classes: K class names; labels index it.
         split: "train", "validation" or "test".
@@ -48,19 +53,45 @@ class ImageSet:
         return len(self.labels)
 
     def part(self, chosen: slice | npt.NDArray[np.int64]) -> ImageSet:
-        """Some of the images, in their order, without file names.
+        """Some of the images, in their order, without file names; those of a lazy set stay lazy.
 
         Args:
-            chosen: their positions; a slice makes no copy.
+            chosen: their positions, ascending; a slice makes no copy.
         """
+        images: Any = self.images[chosen] if self.lazy is None else self.lazy.part(chosen)
         groups = None if self.groups is None else self.groups[chosen]
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], files=(), groups=groups)
+        return replace(self, images=images, labels=self.labels[chosen], files=(), groups=groups)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image, the order in which networks see it."""
         height, width, channels = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def lazy(self) -> LazyImages | None:
+        """What reads and decodes the images whenever they are asked for; None where they lie in memory or a map."""
+        found: Any = self.images
+        return None if isinstance(found, np.ndarray) else found
+
+    def take(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Some images, copied, and which they are: of a lazy set a sound one may stand for one that is broken.
+
+        Args:
+            rows: (M,) indices.
+
+        Returns:
+            (M, H, W, C) and (M,), indices of `labels`.
+        """
+        return (self.images[rows], rows) if self.lazy is None else self.lazy.take(rows)
+
+    def looked_at(self) -> ImageSet:
+        """The images for statistics: all, or of a lazy set `LOOKED_AT` evenly spaced ones, in memory."""
+        if self.lazy is None:
+            return self
+        rows = np.unique(np.linspace(0, len(self) - 1, min(LOOKED_AT, len(self))).round().astype(np.int64))
+        images, rows = self.take(rows)
+        return replace(self, images=images, labels=self.labels[rows], files=())
 
     @property
     def sources(self) -> int:

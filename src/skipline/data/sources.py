@@ -19,6 +19,7 @@ from skipline.data.imageset import Dataset
 from skipline.data.listing import Container, is_image_name
 from skipline.data.parquet import SUFFIX, Table
 from skipline.data.progress import Progress, silent
+from skipline.data.shards.naming import holds_shards, is_url
 from skipline.data.sound import Audio, open_sounds
 from skipline.data.store import GIVEN
 from skipline.data.values.files import SUFFIXES as VALUES
@@ -63,8 +64,10 @@ def open_source(
 
     Args:
         source: "digits", "cifar10", "cifar100", or the path of a folder of images, of a tar archive of such a folder,
-            or of parquet files, or of series or arrays of values (see `skipline.data.values.files`). A path wins over
-            nothing: write ./digits for a folder of that name.
+            or of parquet files, or of series or arrays of values (see `skipline.data.values.files`); or shards: a
+            folder of archives, a pattern such as train-{000000..000012}.tar, or either behind HTTP, whose training
+            images are not cached (see `skipline.data.shards`). A path wins over nothing: write ./digits for a folder
+            of that name.
         channels: 1, 3 or 4. None gives 3, or 1 where every image is grey.
         stored: side in pixels of the square that images are stored as. None keeps small images of one size as they are
             and stores photographs at 256, or less where most of them are smaller. With `audio`, frames of a window.
@@ -82,6 +85,7 @@ def open_source(
         CorruptImageError: `strict`, and a file cannot be used; the message begins with its name.
         CorruptSoundError: likewise.
         DownloadError: cifar10 or cifar100 are neither here nor to be had.
+        ShardError: a server of shards cannot be reached.
         MissingExtraError: parquet files, but no pyarrow, or sounds, but no soundfile.
         StorageError: the cache cannot be written.
     """
@@ -116,7 +120,7 @@ def open_any(
 ) -> Opened:
     """Like `open_source`, but also for data that cannot be trained on."""
     path = Path(source).expanduser()
-    valued = holds_values(path) and path.is_file()
+    valued = holds_values(path) and path.is_file() and not is_url(source)
     if not valued:
         check_channels(channels)
     if stored is not None and not 1 <= stored <= 4096:
@@ -133,14 +137,21 @@ def open_any(
         root = Path(data_root) if data_root is not None else None
         dataset = cifar(str(source), channels=channels, stored=stored, data_root=root, progress=progress)
         return Opened(_shadowing(dataset), nothing)
+    if holds_shards(source):
+        from skipline.data.shards.source import open_shards
+
+        found = open_shards(
+            source, channels=channels, stored=stored, seed=seed, strict=strict, progress=progress
+        )
+        return Opened(found, nothing)
     if valued:
         values = open_values(path, path.name, channels=channels, stored_side=stored, seed=seed)
         return Opened(values, nothing)
     container = container_of(path, str(source))
-    found = cached(
+    decoded = cached(
         container, path, channels=channels, stored=stored, seed=seed, strict=strict, progress=progress
     )
-    return Opened(_dataset(container.name, found, seed), found.store.sizes)
+    return Opened(_dataset(container.name, decoded, seed), decoded.store.sizes)
 
 
 def container_of(path: Path, source: str) -> Container:

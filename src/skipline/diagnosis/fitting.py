@@ -152,7 +152,8 @@ def _enlarged(images: ImageSet, preprocessing: Preprocessing, side: int, share: 
     pixels = np.empty((len(rows), side, side, images.shape[0]), dtype=np.uint8)
     for start in range(0, len(rows), CHUNK):
         chosen = rows[start : start + CHUNK]
-        pixels[start : start + len(chosen)] = _resized(preprocessing.crop(images.images[chosen]), side)
+        stored, rows[start : start + CHUNK] = images.take(chosen)
+        pixels[start : start + len(chosen)] = _resized(preprocessing.crop(stored), side)
     files = tuple(images.files[row] for row in rows) if images.files else ()
     return replace(images, images=pixels, labels=images.labels[rows], files=files)
 

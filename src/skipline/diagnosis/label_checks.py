@@ -69,16 +69,13 @@ def score(network: nn.Module, images: ImageSet, preprocessing: Preprocessing) ->
     size = max(2, BATCH_PIXELS // preprocessing.side**2)
     modes = {module: module.training for module in network.modules()}
     network.eval()
+    outputs = []
     try:
         with torch.no_grad():
-            logits = torch.cat(
-                [
-                    logits_of(
-                        network(preprocessing(images.images[rows[start : start + size]]).to(device))
-                    ).cpu()
-                    for start in range(0, len(rows), size)
-                ]
-            ).float()
+            for start in range(0, len(rows), size):
+                stored, rows[start : start + size] = images.take(rows[start : start + size])
+                outputs.append(logits_of(network(preprocessing(stored).to(device))).cpu())
+        logits = torch.cat(outputs).float()
     finally:
         for module, training in modes.items():
             module.training = training
@@ -108,7 +105,8 @@ def neighbours(images: ImageSet) -> Neighbours | None:
     rows = _spread(len(images), MOST)
     if len(rows) < FEWEST:
         return None
-    pixels = torch.from_numpy(np.ascontiguousarray(images.images[rows])).permute(0, 3, 1, 2).float()
+    stored, rows = images.take(rows)
+    pixels = torch.from_numpy(np.ascontiguousarray(stored)).permute(0, 3, 1, 2).float()
     side = min(THUMBNAIL, *pixels.shape[2:])
     flat = F.adaptive_avg_pool2d(pixels, side).flatten(1)  # (N, C * side * side)
     flat = F.normalize(

@@ -305,4 +305,5 @@ def first_images(patient: Patient, count: int) -> tuple[torch.Tensor, torch.Tens
     """
     train = patient.dataset.train
     rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(np.int64))
-    return patient.preprocessing(train.images[rows]), torch.from_numpy(train.labels[rows])
+    images, rows = train.take(rows)
+    return patient.preprocessing(images), torch.from_numpy(train.labels[rows])

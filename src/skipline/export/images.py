@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,15 @@ def find_images(
     called = f"{len(test):,} {'windows of ' * (pre.kind is SOUNDS)}test {pre.kind.many} of {dataset.name}"
     if isinstance(pre, ValuePreprocessing):
         return Probe(_in_order(test.images, pre), labels, None, called)
-    return Probe(np.array(test.images), labels, np.array(_spaced(dataset.train, calibration).images), called)
+    return Probe(
+        np.array(test.images), labels, np.array(_spaced(dataset.train, calibration).images[:]), called
+    )
 
 
 def _spaced(images: ImageSet, count: int) -> ImageSet:
     """Evenly spaced, since sources are often sorted by class."""
     places = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
-    groups = None if images.groups is None else images.groups[places]
-    return replace(
-        images, images=images.images[places], labels=images.labels[places], files=(), groups=groups
-    )
+    return images.part(places)
 
 
 def _in_order(values: Values, pre: ValuePreprocessing) -> Values:

@@ -32,8 +32,14 @@ def recomputed(
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether something watches the module or one in it: a probe must not see the second pass."""
-    return any(inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules())
+    """Whether something watches a module in this one: a probe must not see the second pass.
+
+    Hooks of the module itself are not called again, and those that bring a block's weights together where training is
+    sharded must not turn recomputing off.
+    """
+    return any(
+        inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules() if inner is not module
+    )
 
 
 @contextlib.contextmanager

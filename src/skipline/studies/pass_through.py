@@ -46,7 +46,7 @@ def identity(source: dict[str, Any], layers: int, kind: Kind, seed: int, steps: 
 
 def _pixels(images: ImageSet) -> torch.Tensor:
     """(N, C, H, W) float32 on the scale 0-1."""
-    return torch.from_numpy(images.images.copy()).permute(0, 3, 1, 2).contiguous().float() / 255
+    return torch.from_numpy(images.images[:].copy()).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def go_deeper(

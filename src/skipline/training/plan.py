@@ -200,5 +200,5 @@ def _statistics(wanted: Input, dataset: Dataset) -> tuple[tuple[float, ...], tup
         return LECTURE_MEAN, LECTURE_STD
     if wanted.normalise == "none":
         return (0.0,) * channels, (1.0,) * channels
-    mean, std = channel_statistics(dataset.train.images)
+    mean, std = channel_statistics(dataset.train.looked_at().images)
     return mean, tuple(max(s, 1 / 255) for s in std)  # a channel that never varies must not divide by zero

@@ -98,6 +98,10 @@ def open_photos(
                 f"'{source}' is a single file: expected a folder with at least two photos, one of them to test on"
             )
         dataset = open_source(source, channels=3, data_root=data_root, seed=seed, progress=progress)
+        if dataset.train.lazy is not None:
+            raise SourceError(
+                f"'{source}' holds shards: expected a folder of photos to learn to enlarge from"
+            )
         return _of_dataset(dataset)
     return _of_folder(path, seed)
 
