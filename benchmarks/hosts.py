@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def _compare(turns: int, out: Path | None) -> None:
-    machine = describe_machine()
+    machine, load = describe_machine(), os.getloadavg()[0]
     print(f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}; {WAY}; {turns} turns")
     here = measure_link(2, turns=turns).link
     print(f"loopback: {_link(here)}")
@@ -87,13 +88,14 @@ def _compare(turns: int, out: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="skipline-hosts-") as place:
         source = make_source(Path(place))
         rows = [row for cable in CABLES for row in _over(cable, here, costs, turns, source)]
-        one_host = [_on_one(count, turns, source) for count in COUNTS]
+        one_host = [_on_one(count, turns, source) for count in COUNTS[CASES[0].network]]
     if out:
         values = {
             "machine": machine,
             "way": str(WAY),
             "command": f"benchmarks/hosts.py compare --turns {turns}",
             "measured": time.strftime("%Y-%m-%d"),
+            "load_before": round(load, 2),
             "loopback": asdict(here),
             "rows": rows,
             "one_host": one_host,

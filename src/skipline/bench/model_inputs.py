@@ -9,6 +9,7 @@ import io
 import math
 import time
 from dataclasses import asdict, dataclass, replace
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from skipline.bench.cost_model import fit_step
 from skipline.bench.link import measure_link
 from skipline.bench.side_by_side import Case, ranks_of
 from skipline.data import Progress, decode_image, silent
+from skipline.machine import available_cores
 from skipline.training.precision import Execution
 
-COUNTS = (1, 2, 4)  # processes on this host
 SMALL = Case("resnet20", 32, 10, 128)
 LARGE = Case("resnet50", 224, 1000, 16)
 BATCHES = {
@@ -30,6 +31,7 @@ BATCHES = {
     "resnet18": (16, 64),
     "resnet50": (4, 16),
 }  # images of one process: the line goes through them
+COUNTS = {SMALL.network: (1, 2, 4), LARGE.network: (2,)}  # processes of one thread on this host
 BETWEEN = {SMALL.network: 64, LARGE.network: 8}  # images of one process where all train together
 LONG_SIDE, QUALITY = 500, 95  # of the photos: about ImageNet's 110 kB
 STORED = 256  # side of the square that a photo is brought to
@@ -38,7 +40,10 @@ DECODING = 1.0  # seconds
 
 @dataclass(frozen=True)
 class StepCost:
-    """Seconds of a training step of one process, while as many others train beside it without waiting for it.
+    """Seconds of a training step of one process, while others train beside it without waiting for it.
+
+    Of processes of one thread the processor's time is counted, times the processes that share a core: on a machine that
+    is left alone that is how long a step takes, and on a busy one it is nearer to it than the clock.
 
     Attributes:
         network: of the catalogue.
@@ -82,7 +87,7 @@ def measure_inputs(
     """Measure everything that `cost_model` asks for and this machine can tell.
 
     Args:
-        execution: how to compute; its threads are those of a process that has the machine for itself.
+        execution: how to compute; on one thread, whatever it says.
         turns: measurements of each.
         cases: networks and images; their batches are those of `BATCHES`.
         progress: told about turns.
@@ -95,19 +100,14 @@ def measure_inputs(
     Raises:
         PeerError: a process ended or kept silent.
     """
-    steps = [
-        step_cost(case, execution, count, turns=turns, progress=progress)
-        for case in cases
-        for count in COUNTS
-    ]
-    together = [
-        _together(case, execution, count, turns=turns, progress=progress)
-        for case in cases
-        for count in COUNTS
-    ]
-    links = [measure_link(count, turns=turns, progress=progress) for count in COUNTS if count > 1]
+    one = replace(execution, threads=1)
+    pairs = [(case, count) for case in cases for count in COUNTS[case.network]]
+    steps = [step_cost(case, one, count, turns=turns, progress=progress) for case, count in pairs]
+    together = [_together(case, one, count, turns=turns, progress=progress) for case, count in pairs]
+    counts = sorted({count for _, count in pairs if count > 1})
+    links = [measure_link(count, turns=turns, progress=progress) for count in counts]
     return {
-        "way": str(execution),
+        "way": str(replace(one, speedup=None)),
         "steps": [asdict(step) for step in steps],
         "links": [link.to_json() for link in links],
         "images": asdict(image_cost()),
@@ -128,13 +128,14 @@ def step_cost(
         turns: of which the fastest counts.
         progress: told about turns.
     """
-    seconds = {
-        batch: batch
-        * processes
-        / max(_rates(case, execution, processes, batch, turns, progress, together=False))
-        for batch in BATCHES[case.network]
-    }
     threads = max(1, execution.threads // processes)
+    sharing = max(1.0, processes / available_cores())
+    seconds = {}
+    for batch in BATCHES[case.network]:
+        turned = _turns(case, execution, processes, batch, turns, progress, together=False)
+        key = "cpu_seconds" if threads == 1 else "seconds"
+        fastest = min(mean(answer[key] / answer["steps"] for answer in answers) for answers in turned)
+        seconds[batch] = fastest * (sharing if threads == 1 else 1.0)
     return StepCost(case.network, case.side, processes, threads, seconds, *fit_step(seconds))
 
 
@@ -142,7 +143,8 @@ def _together(
     case: Case, execution: Execution, processes: int, *, turns: int, progress: Progress
 ) -> dict[str, Any]:
     batch = BETWEEN[case.network]
-    rates = _rates(case, execution, processes, batch, turns, progress, together=True)
+    turned = _turns(case, execution, processes, batch, turns, progress, together=True)
+    rates = [sum(answer["images_per_second"] for answer in answers) for answers in turned]
     return {
         "network": case.network,
         "processes": processes,
@@ -152,7 +154,7 @@ def _together(
     }
 
 
-def _rates(
+def _turns(
     case: Case,
     execution: Execution,
     processes: int,
@@ -161,17 +163,17 @@ def _rates(
     progress: Progress,
     *,
     together: bool,
-) -> list[float]:
-    """Images a second of all processes, one rate a turn."""
+) -> list[list[dict[str, Any]]]:
+    """What every process answered, turn by turn."""
     way = replace(execution, threads=max(1, execution.threads // processes))
     what = f"{case.network}, {processes} x {batch} images"
-    rates = []
+    turned = []
     with ranks_of(replace(case, batch=batch * processes), way, processes, together=together) as ranks:
         for turn in range(turns):
             progress(what, turn, turns)
-            rates.append(ranks.turn())
+            turned.append(ranks.ask())
     progress(what, turns, turns)
-    return rates
+    return turned
 
 
 def image_cost() -> ImageCost:

@@ -23,7 +23,7 @@ from skipline.training.recipe import Finetune, Optimizer
 
 
 def main() -> None:
-    """Answer turns with the images a second of this process."""
+    """Answer turns with images a second, steps, seconds and the processor's seconds of this process."""
     conversation = Conversation()
     work = told()
     execution = Execution(**work["way"])
@@ -55,10 +55,12 @@ def main() -> None:
         # As many steps in every process: one more in one of them would wait for the others for ever.
         steps = torch.tensor(max(1, round(work["seconds"] / (time.perf_counter() - start))))
         dist.broadcast(steps, 0)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         for _ in range(int(steps)):
             step()
-        conversation.answer(work["batch"] * int(steps) / (time.perf_counter() - start), steps=int(steps))
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+        rate = work["batch"] * int(steps) / seconds
+        conversation.answer(rate, steps=int(steps), seconds=seconds, cpu_seconds=used)
         conversation.wait()
 
 

@@ -14,7 +14,7 @@ from skipline.bench.cost_model import (
     fit_step,
     predict,
 )
-from skipline.errors import InputError
+from skipline.errors import InputError, PeerError
 
 FAST = Link(1e12, 0.0)
 
@@ -143,6 +143,14 @@ def test_a_line_through_all_reduces_gives_the_link_back() -> None:
     assert (found.bandwidth, found.latency) == pytest.approx((3e8, 2e-4))
 
 
+def test_measurements_that_make_no_sense_are_to_be_made_again() -> None:
+    message = (
+        r"^larger sizes were not slower \(2 s for 1, 1 s for 100\): measure again when nothing else runs$"
+    )
+    with pytest.raises(PeerError, match=message):
+        fit_link({1: 2.0, 100: 1.0}, 2)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -153,7 +161,6 @@ def test_a_line_through_all_reduces_gives_the_link_back() -> None:
         (lambda: cluster(0), "a cluster needs at least 1 host with 1 process .*, got 0, 1 and 0"),
         (lambda: workload(overlap=1.5), "an overlap of 0-1"),
         (lambda: fit_step({8: 1.0}), "a line needs measurements at two sizes or more, got 1"),
-        (lambda: fit_link({1: 2.0, 100: 1.0}, 2), "larger sizes were not slower"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: object, message: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from skipline.bench.cost_model.cluster import Link
-from skipline.errors import InputError
+from skipline.errors import InputError, PeerError
 
 
 def fit_step(seconds: Mapping[int, float]) -> tuple[float, float]:
@@ -20,7 +20,8 @@ def fit_step(seconds: Mapping[int, float]) -> tuple[float, float]:
         Seconds an image and seconds a step; the latter is at least 0.
 
     Raises:
-        InputError: fewer than two sizes, or larger batches take no longer.
+        InputError: fewer than two sizes.
+        PeerError: larger batches took no longer.
     """
     sizes = np.array(list(seconds), dtype=float)
     times = np.array(list(seconds.values()), dtype=float)
@@ -39,7 +40,8 @@ def fit_link(seconds: Mapping[int, float], processes: int) -> Link:
         processes: that took part, at least 2.
 
     Raises:
-        InputError: fewer than two sizes, or larger messages take no longer.
+        InputError: fewer than two sizes.
+        PeerError: larger messages took no longer.
     """
     sizes = np.array(list(seconds), dtype=float)
     times = np.array(list(seconds.values()), dtype=float)
@@ -56,5 +58,6 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         raise InputError(f"a line needs measurements at two sizes or more, got {len(x)}")
     slope, start = np.linalg.lstsq(np.stack([x / y, 1 / y], axis=1), np.ones(len(x)), rcond=None)[0]
     if not slope > 0:
-        raise InputError(f"larger sizes were not slower: {dict(zip(x.tolist(), y.tolist(), strict=True))}")
+        seconds = ", ".join(f"{taken:.3g} s for {size:,.0f}" for size, taken in zip(x, y, strict=True))
+        raise PeerError(f"larger sizes were not slower ({seconds}): measure again when nothing else runs")
     return float(slope), float(start)
