@@ -31,9 +31,9 @@ def begin(*arguments: str) -> subprocess.Popen[str]:
 def worker(launcher: int, rank: int) -> int | None:
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError):
-            if int((place / "stat").read_text().rpartition(")")[2].split()[1]) == launcher:
-                if f"\0RANK={rank}\0".encode() in (place / "environ").read_bytes():
-                    return int(place.name)
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and f"\0RANK={rank}\0".encode() in (place / "environ").read_bytes():
+                return int(place.name)
     return None
 
 
