@@ -189,7 +189,13 @@ class _Job:
         fit = threading.Thread(target=self._fit, args=(task, failures), daemon=True)
         with _requests() as request:
             fit.start()
-            self._attend(fit, request, write)
+            try:
+                self._attend(fit, request, write)
+            except self._ray.exceptions.RayError:
+                if not request.number:
+                    raise
+                # A signal to all processes of a session ends a cluster of our own as well.
+                return 128 + request.number
         decided = self._ray.get(self._desk.outcome.remote())
         if decided is not None:
             status, message = decided
