@@ -61,7 +61,7 @@ def page(folder: Path) -> str:
         path = folder / f"{kind}.json"
         if path.is_file():
             values = json.loads(path.read_text(encoding="utf-8"))
-            parts += [_provenance(values), *(_curves if kind == "scale" else _comparisons)(values)]
+            parts += [_provenance(values), *_curves(values), *_comparisons(values)]
             parts += [f"- {note}" for note in values["notes"]]
         else:
             parts.append(f"Not measured: `skipline bench {kind} --out docs/results/bench/{kind}.json`.")
@@ -102,7 +102,8 @@ def _load(load: float | None) -> str:
 
 def _comparisons(values: Values) -> list[str]:
     parts = []
-    for what, group in groupby(values["rows"], lambda row: row["what"]):
+    compared = [row for row in values["rows"] if "ratio" in row]
+    for what, group in groupby(compared, lambda row: row["what"]):
         rows = list(group)
         notes = rows[0]["notes"]
         title = f"**{what[:1].upper()}{what[1:]}**"
@@ -128,6 +129,8 @@ def _comparisons(values: Values) -> list[str]:
 def _curves(values: Values) -> list[str]:
     parts = []
     for curve in values["rows"]:
+        if "points" not in curve:
+            continue
         points = curve["points"]
         columns: list[tuple[str, Callable[[Values], str]]] = [
             (curve["axis"].capitalize(), lambda point: f"{point['x']:,}"),

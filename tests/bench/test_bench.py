@@ -151,6 +151,53 @@ def test_curves_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert "linear would be 16.00 times" in " ".join(lines)
 
 
+def test_parts_are_printed_within_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    what = "training steps, resnet20, batch 128, 32 x 32: 2 processes of 1 thread"
+    row = Row(
+        what, "images/s", 900.0, 1_000.0, "1 process of 2 threads", 0.9, (0.8, 1.0), ((900.0, 1_000.0),)
+    )
+    inputs = {
+        "steps": [
+            {
+                "network": "resnet50",
+                "processes": 2,
+                "threads": 1,
+                "seconds_per_image": 0.1234,
+                "seconds_per_step": 0.05,
+            }
+        ],
+        "links": [{"processes": 2, "link": {"bandwidth": 1.5e9, "latency": 2e-4}}],
+        "images": {"bytes": 110_000.0, "seconds": 0.004},
+    }
+    print_scaling(Scaling(MACHINE, LIMIT, "fp32", (), (row,), inputs))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ["1", "process", "of", "2", "threads", "900", "1,000", "0.90", "0.80-1.00"] in [
+        line.split() for line in lines
+    ]
+    assert ["resnet50", "2", "1", "123.40", "50.00"] in [line.split() for line in lines]
+    text = " ".join(" ".join(lines).split())
+    assert "all-reduce over loopback between 2 processes: 1,500 MB/s, 0.200 ms a message" in text
+    assert "a photo of 110 kB: 4.00 ms of one core to decode" in text
+
+
+def test_one_part_alone_and_the_command_that_measures_it_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def measured(**options: object) -> Scaling:
+        asked.append(options)
+        return Scaling(MACHINE, LIMIT, "fp32")
+
+    monkeypatch.setattr(bench, "bench_scale", measured)
+    app(["bench", "scale", "--part", "processes", "--part", "model", "--json"], standalone_mode=False)
+    values = json.loads(capsys.readouterr().out)
+    assert asked[0]["parts"] == ["processes", "model"]
+    assert values["command"] == "skipline bench scale --part processes --part model --turns 3"
+    assert (values["kind"], values["rows"], values["model_inputs"]) == ("scale", [], None)
+
+
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"no benchmark is called .trian.\. Did you mean train"):
         app(["bench", "trian"], standalone_mode=False)
@@ -162,6 +209,12 @@ def test_mistakes(tmp_path: Path) -> None:
         InputError, match="--peers is for `skipline bench train` and `predict`; `bench scale`"
     ):
         app(["bench", "scale", "--peers", "python"], standalone_mode=False)
+    with pytest.raises(
+        UnknownNameError, match=r"no part of the benchmark is called .curve.\. Did you mean curves"
+    ):
+        app(["bench", "scale", "--part", "curve"], standalone_mode=False)
+    with pytest.raises(InputError, match="--part is for `skipline bench scale`; `bench input` has one part"):
+        app(["bench", "input", "--part", "model"], standalone_mode=False)
     with pytest.raises(InputError, match="--peers takes the Python of an environment with the peers"):
         app(["bench", "predict", "--peers", str(tmp_path)], standalone_mode=False)
     with pytest.raises(InputError, match=r"--out: there is no folder '.*none' to write x\.json into"):

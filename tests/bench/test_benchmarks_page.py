@@ -72,6 +72,27 @@ def test_a_comparison(page: Callable[[Path], str], tmp_path: Path) -> None:
     assert "Not measured: `skipline bench scale --out docs/results/bench/scale.json`." in text
 
 
+def test_comparisons_stand_beside_curves(page: Callable[[Path], str], tmp_path: Path) -> None:
+    row = {
+        "what": "training steps: 2 processes of 1 thread",
+        "peer_name": "1 process of 2 threads",
+        "ratio": 0.95,
+        "ratio_range": [0.9, 1.0],
+        "runs": [[95.0, 100.0]],
+        "notes": {"processes": 2},
+    }
+    values = {
+        **SHARED,
+        "command": "skipline bench scale --part processes",
+        "rows": [row],
+        "execution": "fp32",
+    }
+    (tmp_path / "scale.json").write_text(json.dumps(values))
+    text = page(tmp_path)
+    assert "**Training steps: 2 processes of 1 thread**; 1 turn." in text
+    assert "| 1 process of 2 threads | 95.0 [95.0, 95.0] | 100 [100, 100] | 0.95 [0.90, 1.00] |" in text
+
+
 def test_a_curve(page: Callable[[Path], str], tmp_path: Path) -> None:
     def point(x: int, rate: float, cost: float, own: int) -> dict[str, Any]:
         notes = {"own_memory_bytes": own * 2**20, "peak_memory_bytes": 2 * own * 2**20}

@@ -66,8 +66,8 @@ def test_the_other_curves_survive_a_process_that_dies(monkeypatch: pytest.Monkey
         dataset_size, "_command", lambda *a: [sys.executable, "-c", "raise MemoryError('too small')"]
     )
     grid = Grid(batches=(2,), depths=(8,), widths=(1,), sides=(8,), sizes=(130,))
-    result = bench.bench_scale(rounds=1, threads=1, grid=grid)
-    assert len(result.rows) == 5
+    result = bench.bench_scale(parts=("curves",), rounds=1, threads=1, grid=grid)
+    assert len(result.curves) == 5
     assert result.notes == (
         "no curve over the size of the data set: the process of 130 images: MemoryError: too small",
     )
@@ -75,9 +75,9 @@ def test_the_other_curves_survive_a_process_that_dies(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("quick")
 def test_a_whole_run() -> None:
-    values = bench.bench_scale(rounds=1, threads=1, grid=SMALL).to_json()
+    values = bench.bench_scale(parts=("curves",), rounds=1, threads=1, grid=SMALL).to_json()
     json.dumps(values, allow_nan=False)
-    assert set(values) == {"kind", "machine", "limit", "execution", "rows", "notes"}
+    assert set(values) == {"kind", "machine", "limit", "execution", "rows", "model_inputs", "notes"}
     assert values["kind"] == "scale"
     assert values["execution"] == "fp32, channels-last, 1 thread"  # not compiled: every point would be anew
     rows = {row["what"]: row for row in values["rows"]}

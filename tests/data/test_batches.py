@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -86,17 +87,19 @@ def test_side_is_the_size_of_the_images(augmentation: Augmentation, side: int) -
     side=st.integers(2, 9),
     channels=st.sampled_from([1, 3, 4]),
     batch_size=st.integers(1, 40),
-    drop_last=st.booleans(),
+    leftover=st.sampled_from(["drop", "spread"]),
+    multiple=st.integers(1, 3),
 )
 @settings(max_examples=40, deadline=None)
 def test_an_epoch_shows_each_image_once(
-    n: int, side: int, channels: int, batch_size: int, drop_last: bool
+    n: int, side: int, channels: int, batch_size: int, leftover: Literal["drop", "spread"], multiple: int
 ) -> None:
     batches = Batches(
         some_images(n, side, channels),
         scale(side, channels),
         batch_size=batch_size,
-        drop_last=drop_last,
+        leftover=leftover,
+        multiple_of=multiple,
         augmentation=Augmentation(pad_crop=1, flip="random"),
     )
     sizes, seen = [], []
@@ -105,11 +108,13 @@ def test_an_epoch_shows_each_image_once(
         sizes.append(len(batch.images))
         seen += batch.indices.tolist()
     assert len(seen) == len(set(seen))
-    if drop_last and n >= batch_size:
+    if leftover == "drop" and n >= batch_size:
         assert sizes == [batch_size] * (n // batch_size)
-    else:  # nothing is dropped: neither without drop_last nor from fewer images than a batch
+    else:  # nothing is dropped: neither where it is spread nor from fewer images than a batch
         assert sorted(seen) == list(range(n))
-        assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+        assert max(sizes) <= batch_size
+        assert max(sizes) - min(sizes) <= 1
+        assert leftover == "drop" or len(sizes) % multiple == 0 or len(sizes) == n
 
 
 @pytest.mark.parametrize(

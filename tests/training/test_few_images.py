@@ -35,7 +35,7 @@ def test_short_epochs_become_more_and_keep_their_shares() -> None:
     assert said == [
         (
             "epochs",
-            "67 instead of 10, as one makes 3 steps of 32 images and the run should have 200 "
+            "67 instead of 10, as one makes 3 steps of at most 32 images and the run should have 200 "
             "(--epochs N sets another number)",
         )
     ]

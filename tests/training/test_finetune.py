@@ -100,9 +100,9 @@ def test_twenty_images_a_class_are_enough(
     result = start_run(wanted, run_folder, few, say=lambda *line: said.append(line))
     assert result.test is not None
     assert result.test.top1 >= 0.85, "chance is 0.2"
-    assert result.epochs == 67, "3 steps an epoch: 200 steps"
+    assert result.epochs == 50, "4 steps of 25 images an epoch: 200 steps"
     words = dict(said)
-    assert words["epochs"].startswith("67 instead of 12, as one makes 3 steps of 32 images")
+    assert words["epochs"].startswith("50 instead of 12, as one makes 4 steps of at most 32 images")
     assert "new head (fc.weight, fc.bias)" in words["weights"], "as many classes, but other ones"
     assert words["input"].endswith("as the weights were trained")
     assert load_bundle(run_folder).preprocessing == load_bundle(first_five).preprocessing

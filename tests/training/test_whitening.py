@@ -64,6 +64,7 @@ def test_the_patterns_survive_training_and_resume(
         "lookahead=true",
         "ema=none",
         "batch_size=512",
+        "leftover=drop",
         model="quick-resnet8",
     )
     start_run(wanted, tmp_path / "run", dataset)

@@ -22,13 +22,20 @@ def free_run_folder(source: str | Path) -> Path:
 
 
 def run_folder(source: str | Path) -> Path:
-    """Where a run goes when the user names no folder, the same for all processes that train together.
+    """Where a run goes when the user names no folder."""
+    return job_folder(free_run_folder(source))
+
+
+def job_folder(free: Path) -> Path:
+    """Where a run goes, the same for all processes that train together.
 
     A process that takes the place of one that died finds the run that its job has begun.
+
+    Args:
+        free: runs/NAME-N, where it goes if its job has begun none.
     """
 
     def chosen() -> str:
-        free = free_run_folder(source)
         name = free.name.rpartition("-")[0]
         for path in sorted(Path("runs").glob(f"{name}-*/recipe.toml")) if group().job else ():
             if of_this_job(path.parent):

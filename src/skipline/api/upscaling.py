@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skipline.api.folders import free_folder, free_run_folder
+from skipline.api.folders import free_folder, free_run_folder, job_folder
 from skipline.data import Progress, silent
 from skipline.models.upscaling import create_upscaler
 from skipline.training import Observer, Plan, Recipe, changed, read_recipe, usable_threads
+from skipline.training.distributed import group
 from skipline.training.session import Say, quiet
 from skipline.upscaling import (
     UpscaleRun,
@@ -31,7 +32,7 @@ class UpscaleTrained:
 
     Attributes:
         run: what was left behind.
-        report: the page, or None when interrupted.
+        report: the page, or None when interrupted, and in all processes of a group but the first.
     """
 
     run: UpscaleRun
@@ -40,7 +41,7 @@ class UpscaleTrained:
     @property
     def interrupted(self) -> bool:
         """Whether something is left to resume."""
-        return self.report is None
+        return self.run.status == "interrupted"
 
     def to_json(self) -> dict[str, Any]:
         """The object that `skipline upscale train --json` prints."""
@@ -111,7 +112,9 @@ def train_upscaler(
         data_root=None if data_root is None else str(Path(data_root).resolve()),
     )
     usual = free_run_folder(given) if path.exists() else free_folder(str(given))
-    folder = usual if out is None else Path(out)
+    if not group().first:
+        observers, progress, say = (), silent, quiet
+    folder = job_folder(usual) if out is None else Path(out)
     run = start_upscaling(plan, folder, overwrite=overwrite, observers=observers, progress=progress, say=say)
     return _reported(run)
 
@@ -134,8 +137,12 @@ def resume_upscaler(
     Raises:
         InputError: no run there, or its photos have changed since.
     """
+    if not group().first:
+        observers, progress, say = (), silent, quiet
     return _reported(resume_upscaling(Path(folder), observers=observers, progress=progress, say=say))
 
 
 def _reported(run: UpscaleRun) -> UpscaleTrained:
-    return UpscaleTrained(run, None if run.result is None else write_upscaling_report(run.folder))
+    if run.status == "interrupted" or not group().first:
+        return UpscaleTrained(run, None)
+    return UpscaleTrained(run, write_upscaling_report(run.folder))

@@ -6,11 +6,12 @@ from skipline.bench.inputs import bench_input
 from skipline.bench.limit import Limit, measure_limit
 from skipline.bench.peer_rows import find_peers
 from skipline.bench.predicting import bench_predict
-from skipline.bench.scaling import Grid, Scaling, bench_scale
+from skipline.bench.scaling import PARTS, Grid, Scaling, bench_scale
 from skipline.bench.training import MODELS, bench_train
 
 __all__ = [
     "MODELS",
+    "PARTS",
     "Bench",
     "Curve",
     "Grid",

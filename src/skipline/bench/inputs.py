@@ -120,7 +120,7 @@ def _photos(place: Path, cores: int, turns: int, progress: Progress) -> tuple[Ro
             images = open_source(str(folder), stored=STORED).train
             preprocessing = Preprocessing(3, STORED, SIDE, IMAGENET_MEAN, IMAGENET_STD)
             opened.append(
-                Batches(images, preprocessing, batch_size=BATCH, augmentation=CROP, drop_last=False)
+                Batches(images, preprocessing, batch_size=BATCH, augmentation=CROP, leftover="spread")
             )
             yield from (opened[-1].batch(0, step).images for step in range(opened[-1].steps_per_epoch))
 

@@ -1,4 +1,4 @@
-"""How the cost of training grows with batch, depth, width, side, threads and the size of the data set."""
+"""How the cost of training grows with batch, depth, width, side, threads, the size of the data set, and processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import torch
 
 from skipline import models
-from skipline.bench.comparison import repeated
+from skipline.bench.comparison import Row, repeated
 from skipline.bench.curves import Curve, Load, in_rounds, points
 from skipline.bench.dataset_size import SIZES, dataset_curves
+from skipline.bench.failure import failure_rows
 from skipline.bench.limit import measure_limit
+from skipline.bench.model_inputs import measure_inputs
 from skipline.bench.own_step import LOSS, OwnStep
+from skipline.bench.side_by_side import PROCESSES, process_rows
 from skipline.data import Progress, silent
 from skipline.errors import PeerError
 from skipline.machine import available_cores, describe_machine
@@ -25,6 +28,7 @@ from skipline.training.precision import Execution
 BATCH, SIDE, CLASSES = 128, 32, 10
 SECONDS = 0.5  # that a measurement takes at least
 MINUTES = 10.0  # of the run that the way to compute is chosen for: too short for a minute of compiling
+PARTS = ("curves", "processes", "failure", "model")
 MANY = 8  # threads: up to so many every number is measured, above them every doubling
 
 
@@ -49,64 +53,100 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The result: machine, its limit in GFLOP/s, how steps were computed, and a curve for each quantity.
+    """The result: machine, its limit in GFLOP/s, how steps were computed, and what each part found.
 
     Attributes:
         machine: what it ran on.
         limit: of the machine.
         execution: format, layout and threads.
-        rows: the curves.
+        curves: one a quantity that is varied.
+        comparisons: of processes with threads, and of a run with a failure with the same without.
+        model_inputs: what `cost_model` needs to know of this machine (see `measure_inputs`), or None.
         notes: sentences on what is missing and why.
     """
 
     machine: dict[str, Any]
     limit: dict[str, Any]
     execution: str
-    rows: tuple[Curve, ...]
+    curves: tuple[Curve, ...] = ()
+    comparisons: tuple[Row, ...] = ()
+    model_inputs: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {"kind": "scale", **asdict(self), "rows": [curve.to_json() for curve in self.rows]}
+        """JSON values; the rows are the curves, which have points, and then the comparisons, which have a ratio."""
+        values = asdict(self)
+        del values["curves"], values["comparisons"]
+        rows = [*(curve.to_json() for curve in self.curves), *(asdict(row) for row in self.comparisons)]
+        return {"kind": "scale", **values, "rows": rows}
 
 
 def bench_scale(
-    *, rounds: int = 3, threads: int | None = None, grid: Grid | None = None, progress: Progress = silent
+    *,
+    parts: Sequence[str] = PARTS,
+    rounds: int = 3,
+    threads: int | None = None,
+    grid: Grid | None = None,
+    progress: Progress = silent,
 ) -> Scaling:
-    """Images a second of a training step along six axes; every curve is measured in rounds over its points.
-
-    The base is resnet20, batch 128, 32 x 32, all threads; each curve varies one of them. How to compute is chosen once,
-    for the base.
+    """How cost grows. The base is resnet20, batch 128, 32 x 32, all threads; how to compute is chosen once, for it.
 
     Args:
+        parts: of `PARTS`: "curves", images a second of a training step along six axes, each measured in rounds over
+            its points; "processes", two processes against one with as many threads; "failure", what a killed process
+            costs; "model", what the cost model needs.
         rounds: that count.
         threads: to use; None for one a core.
-        grid: where to measure.
+        grid: where to measure the curves.
         progress: told about measurements.
     """
     cores, grid = threads or available_cores(), grid or Grid()
     limit = measure_limit(cores)
+    curves: tuple[Curve, ...] = ()
+    rows: tuple[Row, ...] = ()
+    inputs: dict[str, Any] | None = None
+    notes: list[str] = []
     before = torch.get_num_threads()
     try:
         execution = _execution(cores, progress)
-        measure = _Measure(execution, rounds, progress)
-        curves: tuple[Curve, ...] = (
-            measure.batches(grid.batches),
-            measure.depths(grid.depths),
-            measure.widths(grid.widths),
-            measure.sides(grid.sides),
-            measure.threads(_counts(cores)),
-        )
-        notes: tuple[str, ...] = ()
-        try:
-            curves += dataset_curves(grid.sizes, execution, rounds=rounds, progress=progress)
-        except PeerError as error:
-            notes = (f"no curve over the size of the data set: the process of {error}",)
+        if "curves" in parts:
+            curves = _curves(_Measure(execution, rounds, progress), grid, cores)
+            try:
+                curves += dataset_curves(grid.sizes, execution, rounds=rounds, progress=progress)
+            except PeerError as error:
+                notes.append(f"no curve over the size of the data set: the process of {error}")
+        if "processes" in parts and cores < PROCESSES:
+            notes.append(f"processes are not compared with threads: {PROCESSES} processes need a thread each")
+        elif "processes" in parts:
+            try:
+                rows += process_rows(execution, turns=rounds, progress=progress)
+            except PeerError as error:
+                notes.append(f"processes are not compared with threads: {error}")
+        if "failure" in parts:
+            try:
+                rows += failure_rows(turns=rounds, progress=progress)
+            except PeerError as error:
+                notes.append(f"the cost of a failure was not measured: {error}")
+        if "model" in parts:
+            try:
+                inputs = measure_inputs(execution, turns=rounds, progress=progress)
+            except PeerError as error:
+                notes.append(f"nothing was measured for the cost model: {error}")
     finally:
         torch.set_num_threads(before)
     limit = limit.or_better(measure_limit(cores))
     curves = tuple(curve.against(limit.bf16 if execution.bf16 else limit.fp32) for curve in curves)
-    return Scaling(describe_machine(), limit.to_json(), str(execution), curves, notes)
+    return Scaling(describe_machine(), limit.to_json(), str(execution), curves, rows, inputs, tuple(notes))
+
+
+def _curves(measure: _Measure, grid: Grid, cores: int) -> tuple[Curve, ...]:
+    return (
+        measure.batches(grid.batches),
+        measure.depths(grid.depths),
+        measure.widths(grid.widths),
+        measure.sides(grid.sides),
+        measure.threads(_counts(cores)),
+    )
 
 
 class _Measure:

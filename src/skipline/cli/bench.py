@@ -36,6 +36,10 @@ def bench(
     turns: Annotated[
         int | None, typer.Option(help="Measurements of each side, in turn; default: 5, for scale 3.")
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="For scale: curves, processes, failure or model; may be repeated. Default: all."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Of both sides; default: one a core.")] = None,
     peers: Annotated[
         Path | None,
@@ -51,7 +55,9 @@ def bench(
 
     train: a training step, against a plain PyTorch loop, timm, Lightning and Keras. input: batches of images, against
     torchvision. predict: answers, against plain PyTorch, ONNX Runtime and OpenVINO. scale: a training step against
-    batch, depth, width, side, threads and the size of the data set.
+    batch, depth, width, side, threads and the size of the data set (curves), two processes against one with as many
+    threads (processes), what a killed process costs (failure), and what the cost model of docs/scale-model.md needs to
+    know of this machine (model).
     """
     if kind not in KINDS:
         raise UnknownNameError("benchmark", kind, KINDS)
@@ -60,6 +66,8 @@ def bench(
         raise InputError(f"--turns must be at least 1, got {turns}")
     if model and kind != "train":
         raise InputError(f"--model is for `skipline bench train`; the networks of `bench {kind}` are fixed")
+    if part and kind != "scale":
+        raise InputError(f"--part is for `skipline bench scale`; `bench {kind}` has one part")
     if peers and kind not in WITH_PEERS:
         raise InputError(
             f"--peers is for `skipline bench train` and `predict`; `bench {kind}` has no such peers"
@@ -67,6 +75,10 @@ def bench(
     if out and not out.expanduser().absolute().parent.is_dir():
         raise InputError(f"--out: there is no folder '{out.parent}' to write {out.name} into")
     from skipline import bench as benches
+
+    for name in part or ():
+        if name not in benches.PARTS:
+            raise UnknownNameError("part of the benchmark", name, benches.PARTS)
     from skipline.training import usable_threads
 
     cores = usable_threads(threads)
@@ -83,10 +95,12 @@ def bench(
         elif kind == "predict":
             result = benches.bench_predict(turns=turns, threads=cores, peers=python, progress=bars)
         else:
-            result = benches.bench_scale(rounds=turns, threads=cores, progress=bars)
+            result = benches.bench_scale(
+                parts=part or benches.PARTS, rounds=turns, threads=cores, progress=bars
+            )
     values = {
         **result.to_json(),
-        "command": _command(kind, model, turns, threads),
+        "command": _command(kind, model, part, turns, threads),
         "measured": time.strftime("%Y-%m-%d"),
         "seconds": round(time.monotonic() - start),
         "load_before": None if busy is None else round(busy, 2),
@@ -103,9 +117,12 @@ def bench(
         log(note)
 
 
-def _command(kind: str, model: list[str] | None, turns: int, threads: int | None) -> str:
+def _command(
+    kind: str, model: list[str] | None, part: list[str] | None, turns: int, threads: int | None
+) -> str:
     """What to type to measure the same again; where files lie is left out."""
-    parts = [f"skipline bench {kind}", *(f"--model {name}" for name in model or ()), f"--turns {turns}"]
+    names = [*(f"--model {name}" for name in model or ()), *(f"--part {name}" for name in part or ())]
+    parts = [f"skipline bench {kind}", *names, f"--turns {turns}"]
     return " ".join([*parts, *([f"--threads {threads}"] if threads else [])])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,41 @@ if TYPE_CHECKING:
 def print_comparison(result: Bench) -> None:
     """The machine, then a table for each thing that is done, with a line a peer."""
     _print_machine(result.machine, result.limit)
-    for what, rows in groupby(result.rows, lambda row: row.what):
-        _print_rows(what, list(rows))
+    _print_comparisons(result.rows)
 
 
 def print_scaling(result: Scaling) -> None:
-    """The machine, then a table and a sentence for each curve."""
+    """The machine, then a table and a sentence for each curve, the comparisons, and what the cost model is told."""
     _print_machine(result.machine, result.limit)
     _line(f"computed in {result.execution}")
-    for curve in result.rows:
+    for curve in result.curves:
         _print_curve(curve)
+    _print_comparisons(result.comparisons)
+    if result.model_inputs is not None:
+        _print_inputs(result.model_inputs)
+
+
+def _print_comparisons(rows: Iterable[Row]) -> None:
+    for what, group in groupby(rows, lambda row: row.what):
+        _print_rows(what, list(group))
+
+
+def _print_inputs(inputs: dict[str, Any]) -> None:
+    _line("\nfor the cost model")
+    table = _table(("network",), ("processes", "threads", "ms an image", "ms a step"))
+    for step in inputs["steps"]:
+        cells = (f"{1e3 * step[key]:.2f}" for key in ("seconds_per_image", "seconds_per_step"))
+        table.add_row(step["network"], str(step["processes"]), str(step["threads"]), *cells)
+    out.print(table, soft_wrap=False, markup=False)
+    for link in inputs["links"]:
+        _line(
+            f"all-reduce over loopback between {link['processes']} processes: "
+            f"{link['link']['bandwidth'] / 1e6:,.0f} MB/s, {1e3 * link['link']['latency']:.3f} ms a message"
+        )
+    images = inputs["images"]
+    _line(
+        f"a photo of {images['bytes'] / 1e3:,.0f} kB: {1e3 * images['seconds']:.2f} ms of one core to decode"
+    )
 
 
 def _print_machine(machine: dict[str, Any], limit: dict[str, Any]) -> None:

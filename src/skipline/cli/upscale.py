@@ -10,6 +10,7 @@ from rich.table import Table
 
 from skipline.cli.console import Bars, emit_json, log, out
 from skipline.cli.names import printable
+from skipline.cli.processes import among_others, join, start_processes
 from skipline.cli.train import duration
 from skipline.errors import InputError
 
@@ -63,14 +64,23 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in --out.")] = False,
     threads: Annotated[int | None, typer.Option(help="PyTorch's; default: one a core.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where downloads are looked for and put.")] = None,
+    nproc: Annotated[
+        int, typer.Option(help="Processes on this machine that share every batch; one a GPU.")
+    ] = 1,
+    restarts: Annotated[
+        int, typer.Option(help="With --nproc: how often all may begin anew after a process died.")
+    ] = 10,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train, or resume; print where bundle and report lie."""
     if source is not None and resume is not None:
         raise InputError("expected a SOURCE to train on, or --resume RUN, not both")
+    if nproc != 1 and not among_others():
+        raise typer.Exit(start_processes(nproc, restarts))
     from skipline.api.upscaling import resume_upscaler, train_upscaler
     from skipline.cli.training_display import TrainingDisplay
 
+    speaks = join()
     with Bars() as bars:
         display = TrainingDisplay(bars)
         if resume is not None:
@@ -98,6 +108,8 @@ def train(
             f"interrupted; the state is saved. Go on with: skipline upscale train --resume {result.run.folder}"
         )
         raise typer.Exit(130)
+    if not speaks:
+        return
     if json_output:
         emit_json(result.to_json())
         return

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,13 +63,16 @@ class Batches:
         batch_size: at least 1.
         augmentation: chance variations; none by default.
         seed: at least 0.
-        drop_last: leave out what remains after the last full batch of an epoch. With fewer images than a
-            batch, there is one batch of all of them either way.
+        leftover: of an epoch's images that fill no batch: "drop" leaves them out; "spread" makes one batch more, and
+            all of the same size but for one image. With fewer images than a batch, there is one batch of all of them
+            either way.
+        multiple_of: with "spread", so many batches an epoch or a multiple of it, where there are as many images: where
+            several batches make one step, none is left over.
         share: (k, n): of every batch, make only what the k-th (from 0) of n processes trains on. The parts are the
             same images, to the bit, as the whole batch.
 
     Attributes:
-        batch_size: of whole batches, as given.
+        batch_size: of whole batches, as given; none has more.
         steps_per_epoch: at least 1.
 
     Raises:
@@ -86,11 +89,18 @@ class Batches:
         batch_size: int,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         seed: int = 0,
-        drop_last: bool = True,
+        leftover: Literal["drop", "spread"] = "drop",
+        multiple_of: int = 1,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         _check(images, preprocessing, batch_size, augmentation, seed)
-        if (smallest := min(batch_size, len(images))) < share[1]:
+        full, rest = divmod(len(images), batch_size)
+        if leftover == "drop":
+            self.steps_per_epoch, self._used = max(1, full), full * batch_size or rest
+        else:
+            groups = -(-(full + (rest > 0)) // multiple_of)
+            self.steps_per_epoch, self._used = min(groups * multiple_of, len(images)), len(images)
+        if (smallest := self._used // self.steps_per_epoch) < share[1]:
             raise InputError(
                 f"{share[1]} processes cannot share a batch of {smallest}: take fewer processes, or a larger batch"
             )
@@ -99,8 +109,6 @@ class Batches:
         lazy = images.lazy is not None
         self._pixels = None if lazy else np.asarray(images.images)  # of a memory map, a plain view
         self.batch_size = batch_size
-        full, rest = divmod(len(images), batch_size)
-        self.steps_per_epoch = max(1, full) if drop_last else full + (rest > 0)
         self._last_order: tuple[int, npt.NDArray[np.int64]] | None = None
 
     @property
@@ -173,7 +181,7 @@ class Batches:
 
     def _chosen(self, epoch: int, step: int, side: int | None) -> tuple[npt.NDArray[np.int64], Part]:
         """The images of a whole batch, and what of it is made here."""
-        chosen = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = self._order(epoch)[share_of(self._used, step, self.steps_per_epoch)]
         preprocessing, augmentation = self._preprocessing, self._augmentation
         mixing = None
         if augmentation.mixes:

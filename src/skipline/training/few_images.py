@@ -39,6 +39,6 @@ def with_least_steps(recipe: Recipe, batches: Batches, say: Callable[[str, str],
     say(
         "epochs",
         f"{epochs} instead of {recipe.epochs}, as one makes {steps} {'step' if steps == 1 else 'steps'} of "
-        f"{batches.batch_size} images and the run should have {least} (--epochs N sets another number)",
+        f"at most {batches.batch_size} images and the run should have {least} (--epochs N sets another number)",
     )
     return recipe.model_copy(update=raised)

@@ -22,6 +22,7 @@ from skipline.training.memory import keep_inputs_alone
 from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
 from skipline.training.pretrained import check_kind, find_weights, settled
+from skipline.training.rate_rule import with_scaled_rate
 from skipline.training.recipe import Recipe
 from skipline.training.value_input import prepared_input
 from skipline.training.whitening import whiten
@@ -92,9 +93,19 @@ def _train(
     if weights is not None:
         weights.fill(network, images.classes)
     batches = Batches(
-        images, preprocessing, batch_size=recipe.batch_size, augmentation=recipe.augmentation, seed=seed
+        images,
+        preprocessing,
+        batch_size=recipe.batch_size,
+        leftover=recipe.leftover,
+        multiple_of=recipe.optimizer.accumulate,
+        augmentation=recipe.augmentation,
+        seed=seed,
     )
-    recipe = with_least_steps(recipe, batches, lambda topic, sentence: None)
+
+    def unsaid(topic: str, sentence: str) -> None:
+        pass
+
+    recipe = with_least_steps(with_scaled_rate(recipe, unsaid), batches, unsaid)
     if recipe.whiten:
         whiten(network, batches)
     if recipe.gradient_checkpointing:

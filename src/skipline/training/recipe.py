@@ -26,7 +26,10 @@ class Optimizer(_Section):
 
     Attributes:
         kind: "sgd", "adam" (weight decay in the gradient, L2) or "adamw" (decoupled).
-        lr: peak learning rate, before the schedule.
+        lr: peak learning rate, before the schedule. It is that of a whole step of `batch_size` x `accumulate` images,
+            however many processes share them.
+        lr_batch: how many images a step `lr` is for: with other steps the rate is scaled in proportion (Goyal et al.,
+            1706.02677). What came of it is saved. None takes `lr` as it stands.
         momentum: SGD's momentum, or Adam's beta1.
         nesterov: look-ahead momentum; SGD only.
         beta2: Adam's second decay rate.
@@ -40,6 +43,7 @@ class Optimizer(_Section):
 
     kind: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Positive = 0.1
+    lr_batch: Count | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = False
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
@@ -187,7 +191,10 @@ class Recipe(_Section):
         least_steps: of the run: where a source has so few images that `epochs` make fewer, there are more epochs, and
             `finetune.head_epochs`, `schedule.warmup_epochs` and `evaluate_every` grow with them. What was chosen is
             saved. None takes `epochs` as they stand.
-        batch_size: images a step.
+        batch_size: images a step, of all processes together.
+        leftover: what an epoch does with the images that fill no batch of `batch_size`: "spread" makes one batch more
+            and all of about the same size, so that every image is seen once an epoch; "drop" leaves them out, others
+            every time.
         optimizer: how weights move.
         schedule: how the rate moves.
         input: what the network sees.
@@ -219,6 +226,7 @@ class Recipe(_Section):
     minutes: Positive | None = None
     least_steps: Count | None = None
     batch_size: Count = 128
+    leftover: Literal["spread", "drop"] = "spread"
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule(kind="constant")
     input: Input = Input()

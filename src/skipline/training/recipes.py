@@ -54,6 +54,7 @@ def fast() -> Recipe:
         epochs=24,
         minutes=9,
         batch_size=256,
+        leftover="drop",  # as in the records
         optimizer=Optimizer(
             kind="sgd", lr=0.55, momentum=0.85, nesterov=True, weight_decay=9e-4, norm_bias_rate=64
         ),
@@ -78,6 +79,7 @@ def small() -> Recipe:
         epochs=24,
         minutes=9,
         batch_size=128,
+        leftover="drop",
         optimizer=Optimizer(kind="sgd", lr=0.2, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="triangular", peak_at=0.25, start=0.05),
         input=Input(sides=((0.66, 24),)),

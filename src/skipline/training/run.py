@@ -27,6 +27,7 @@ from skipline.training.objective import classification
 from skipline.training.observer import Measurement, Observer, Scored
 from skipline.training.plan import Plan, usable_threads, wanted_side
 from skipline.training.pretrained import Pretrained, about_input, check_kind, find_weights, settled
+from skipline.training.rate_rule import with_scaled_rate
 from skipline.training.results import Figures, read_evaluation
 from skipline.training.run_html import run_html
 from skipline.training.session import (
@@ -224,11 +225,13 @@ def _prepared(
         dataset.train,
         preprocessing,
         batch_size=plan.recipe.batch_size,
+        leftover=plan.recipe.leftover,
+        multiple_of=plan.recipe.optimizer.accumulate,
         augmentation=plan.recipe.augmentation,
         seed=plan.seed,
     )
     batches = make_batches(share=group().share)
-    plan = replace(plan, recipe=with_least_steps(plan.recipe, batches, say))
+    plan = replace(plan, recipe=with_least_steps(with_scaled_rate(plan.recipe, say), batches, say))
     network.to(device())
     if plan.recipe.whiten and whiten(
         network, make_batches()

@@ -20,6 +20,7 @@ from skipline.training.budget import epochs_in_time
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.diary import Diary
 from skipline.training.distributed import group
+from skipline.training.distributed.sync_norm import synchronised
 from skipline.training.loop import Loop, LoopEnd
 from skipline.training.memory import activation_bytes
 from skipline.training.objective import BatchSource, Objective
@@ -177,6 +178,8 @@ class Session(ABC, Generic[Result]):
             How the loop ended, and what `finish` gave; None where the run was interrupted, its state saved, and in all
             processes but the first, which measures and writes alone.
         """
+        if self.plan.recipe.distributed.sync_norm and not self.group.alone:
+            synchronised(self.network)  # only now: until here every process measured alone
         diary = Diary(self.folder, self._measured_on, writes=self.group.first)
         checkpoint = self.folder / "last.ckpt"
         loop = Loop(
@@ -249,12 +252,14 @@ class Session(ABC, Generic[Result]):
             return
         size, batch = self.group.size, self.batches.batch_size
         low, high = batch // size, -(-batch // size)
-        norm = "the whole batch" if plan.recipe.distributed.sync_norm else "its own part"
-        self.say(
-            "processes",
+        sentence = (
             f"{size}, each with {low if low == high else f'{low} or {high}'} images of every batch of {batch}; the "
-            f"learning rate is that of {batch}, batch normalisation sees {norm}",
+            f"learning rate is that of {batch}"
         )
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.network.modules()):
+            sync = plan.recipe.distributed.sync_norm
+            sentence += f", batch normalisation sees {'the whole batch' if sync else 'its own part'}"
+        self.say("processes", sentence)
 
     def _announce_memory(self, plan: Plan) -> int:
         batch = self.batches.batch(0, 0)

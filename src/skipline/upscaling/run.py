@@ -15,6 +15,7 @@ from torch import nn
 
 from skipline import models
 from skipline.data import Progress, silent
+from skipline.data.augmentations.part import share_of
 from skipline.data.resizing import resize
 from skipline.errors import InputError, SourceError
 from skipline.machine import describe_machine, device
@@ -22,11 +23,20 @@ from skipline.models.upscaling import Upscaler as Network
 from skipline.models.upscaling import create_upscaler
 from skipline.storage import parse_json, read_bounded, write_atomically
 from skipline.training import Observer, Plan
+from skipline.training.distributed import group
 from skipline.training.loop import LoopEnd
 from skipline.training.observer import Scored
 from skipline.training.plan import usable_threads
+from skipline.training.rate_rule import with_scaled_rate
 from skipline.training.recipe import Upscaling
-from skipline.training.session import Say, Session, plan_to_resume, quiet, refuse_other_run
+from skipline.training.session import (
+    Say,
+    Session,
+    is_of_this_job,
+    plan_to_resume,
+    quiet,
+    refuse_other_run,
+)
 from skipline.upscaling.bundle import Upscaler, save_upscaler
 from skipline.upscaling.evaluation import PhotoResult, UpscaleEvaluation, evaluate_upscaler
 from skipline.upscaling.objective import batch_psnr, fidelity_objective
@@ -39,6 +49,13 @@ FIGURES = "upscaling.json"
 LARGEST_FIGURES = 16 * 2**20  # bytes
 HELD_OUT_BYTES = 2**19  # of the tiles that are measured during training: 4 of the largest, which take seconds
 TEST_PHOTOS = 32  # measured at the end
+NOT_READ: dict[str, Any] = {
+    "status": "done",
+    "epochs": 0,
+    "seconds": 0.0,
+    "images_per_second": 0.0,
+    "result": None,
+}
 TEST_CROP = 512  # pixels: their centred squares
 
 
@@ -95,6 +112,8 @@ def start_upscaling(
     Raises:
         InputError: the plan has mistakes, or the folder holds a run.
     """
+    if is_of_this_job(folder):  # a process took the place of one that died
+        return resume_upscaling(folder, photos=photos, observers=observers, progress=progress, say=say)
     refuse_other_run(folder, overwrite)
     session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
     return _result(folder, *session.begin(overwrite))
@@ -123,8 +142,11 @@ def resume_upscaling(
     plan = plan_to_resume(folder)
     if plan.recipe.upscaling is None:
         raise InputError(f"'{folder}' is the run of a classifier: skipline train --resume {folder}")
-    if (finished := read_figures(folder)) is not None:
-        return UpscaleRun(folder, folder / "bundle", **finished)
+    if group().decided(lambda: read_figures(folder) is not None):
+        finished = (
+            read_figures(folder) if group().first else None
+        )  # only the first one needs to see the folder
+        return UpscaleRun(folder, folder / "bundle", **(finished or NOT_READ))
     session = _prepared(plan, folder, photos or _open(plan, progress), observers, progress, say)
     if plan.fingerprint != session.plan.fingerprint:
         raise InputError(
@@ -159,7 +181,9 @@ def _is_figure(value: object) -> bool:
 
 
 def _open(plan: Plan, progress: Progress) -> Photos:
-    return open_photos(plan.source, seed=plan.seed, data_root=plan.data_root, progress=progress)
+    return group().in_turn(
+        lambda: open_photos(plan.source, seed=plan.seed, data_root=plan.data_root, progress=progress)
+    )
 
 
 def _prepared(
@@ -171,6 +195,7 @@ def _prepared(
     say: Say,
 ) -> _Session:
     recipe, settings = checked(plan.recipe)
+    recipe = with_scaled_rate(recipe, say)
     plan = replace(plan, recipe=recipe)
     torch.set_num_threads(usable_threads(plan.threads or None))
     network = create_upscaler(plan.model, **plan.options, seed=plan.seed)
@@ -201,6 +226,7 @@ def _prepared(
         batch_size=recipe.batch_size,
         steps_per_epoch=settings.steps_per_epoch,
         seed=plan.seed,
+        share=group().share,
     )
     network.to(device())
     plan = replace(plan, fingerprint=tiles.fingerprint)
@@ -278,20 +304,22 @@ class _Session(Session[UpscaleEvaluation]):
         )
 
     def measure(self, network: nn.Module) -> Scored:
-        """PSNR and loss on tiles of the test photos, one tile at a time."""
+        """PSNR and loss on tiles of the test photos, one tile at a time, each process its share of them."""
         training = network.training
         network.eval()
-        scores, losses = [], []
+        sums = torch.zeros(2, dtype=torch.float64)
+        share = share_of(len(self.held_out), *self.group.share)
         try:
             with torch.no_grad():
-                for low, high in zip(self.held_out.low, self.held_out.high, strict=True):
+                for low, high in zip(self.held_out.low[share], self.held_out.high[share], strict=True):
                     targets = as_input(high[None]).to(self.device)
                     output = network(as_input(low[None]).to(self.device))
-                    scores.append(batch_psnr(output, targets).item())
-                    losses.append(self.objective.loss(output, targets).item())
+                    sums[0] += batch_psnr(output, targets).item()
+                    sums[1] += self.objective.loss(output, targets).item()
         finally:
             network.train(training)
-        return Scored(sum(scores) / len(scores), sum(losses) / len(losses))
+        score, loss = (self.group.summed(self.group.on_device(sums)) / len(self.held_out)).tolist()
+        return Scored(score, loss)
 
     def finish(self, network: nn.Module, end: LoopEnd) -> UpscaleEvaluation:
         """Measure on test photos, and write bundle, figures and pictures."""

@@ -71,7 +71,7 @@ def test_an_epoch_over_http_joins_near_images(served: Path, serve: Any) -> None:
     with serve(served) as server:
         train = open_source(f"{server.url}/{{train-{{000000..000002}},test-000000}}.tar").train
         server.asked.clear()
-        batches = Batches(train, PREPROCESSING, batch_size=8, drop_last=False)
+        batches = Batches(train, PREPROCESSING, batch_size=8, leftover="spread")
         seen = [index for batch in batches.epoch(0) for index in batch.indices.tolist()]
         assert sorted(seen) == list(range(60))
         assert len(server.asked) <= 6

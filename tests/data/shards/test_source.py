@@ -233,7 +233,7 @@ def test_an_epoch_shows_each_image_once(
     images: Any = _of_sixty(tmp_path_factory).part(np.arange(count))
     part = ImageSet(images, np.arange(count) % 3, ("a", "b", "c"), "train", "f")
     batches = Batches(
-        part, Preprocessing(3, 8, 8, (0.5,) * 3, (0.5,) * 3), batch_size=batch_size, drop_last=False
+        part, Preprocessing(3, 8, 8, (0.5,) * 3, (0.5,) * 3), batch_size=batch_size, leftover="spread"
     )
     seen = [index for batch in batches.epoch(epoch) for index in batch.indices.tolist()]
     assert sorted(seen) == list(range(count))
@@ -246,7 +246,7 @@ def test_processes_see_together_each_image_once_and_the_same_to_the_bit(
 ) -> None:
     folder = both(shards, train=47)
     preprocessing = Preprocessing(3, 12, 10, (0.4,) * 3, (0.2,) * 3)
-    options: Any = {"batch_size": 7, "augmentation": EVERYTHING, "seed": 1, "drop_last": False}
+    options: Any = {"batch_size": 7, "augmentation": EVERYTHING, "seed": 1, "leftover": "spread"}
     whole = Batches(open_source(folder).train, preprocessing, **options)
     with serve(folder) as server:
         source = f"{server.url}/{{train-000000,train-000001,test-000000}}.tar" if over_http else folder

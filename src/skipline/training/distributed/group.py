@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +36,7 @@ class Group:
 
     Args:
         place: of this process; None for one that trains alone.
-        store: that all processes share; None with no place.
+        store: that all processes share; None for one that trains alone, or is the only one left.
 
     Attributes:
         rank: from 0.
@@ -232,12 +233,18 @@ class Group:
             silent = silent_ranks(self._store, others)
         except RuntimeError:
             silent = others
-        names = " and ".join(f"process {rank}" for rank in silent) or "no other process"
-        state = "gives no sign of life any more: killed, suspended or cut off" if silent else "is missing"
-        return DistributedError(
-            f"process {self.rank} of {self.size} got no answer within {self.timeout:g} s "
-            f"(--set distributed.timeout=N): {names} {state}. {text.splitlines()[0][:300]}"
+        late = "timed out" in text.lower() or "timeout" in text.lower()
+        what = (
+            f"got no answer within {self.timeout:g} s (--set distributed.timeout=N)"
+            if late
+            else "lost the others"
         )
+        if silent:
+            names = " and ".join(f"process {rank}" for rank in silent)
+            why = f"{names} {'give' if len(silent) > 1 else 'gives'} no sign of life: killed, suspended or cut off"
+        else:
+            why = "all of them give signs of life: one ended an exchange, or waits for something else"
+        return DistributedError(f"process {self.rank} of {self.size} {what}: {why}. {_reason(text)}")
 
     def tells(self, error: SkiplineError) -> bool:
         """Whether this process is the one to tell about an error: of several that fail, only the lowest one does."""
@@ -286,3 +293,9 @@ class Group:
         if "failed" in said:
             raise OtherProcessError(f"process {of} could not go on, and has said why")
         return said["value"]
+
+
+def _reason(text: str) -> str:
+    """The first sentence of an error of gloo or NCCL, without the place in their source."""
+    line = re.sub(r"^\[[^\]]*\]\s*", "", text.strip().splitlines()[0])
+    return line.partition(". ")[0][:200]

@@ -29,7 +29,8 @@ def group() -> Group:
     global _joined
     if _joined is None:
         place = place_from(os.environ)
-        _joined = Group() if place is None or place.size == 1 else _join(place)
+        # One that is left of several keeps the name of its job, by which it finds the run.
+        _joined = Group(place) if place is None or place.size == 1 else _join(place)
         atexit.register(_joined.leave)
     return _joined
 

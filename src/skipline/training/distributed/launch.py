@@ -57,6 +57,8 @@ def launch(
     )
     # Threads are set by each process itself; OMP_NUM_THREADS only keeps torchrun from warning about it.
     given = {"TORCH_CPP_LOG_LEVEL": "ERROR", "OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":
+        given["GLOO_SOCKET_IFNAME"] = "lo"  # the machine's own name need not lead anywhere
     before = dict(os.environ)
     os.environ.update({**given, **before, **variables})
     logging.disable(logging.ERROR)  # what happened is told by the processes and here
