@@ -139,7 +139,11 @@ def test_processes_that_share_batches_are_one_process(
         assert part["losses"] == pytest.approx(whole["losses"], abs=1e-6), "losses are noted in float32"
         for key, value in whole["weights"].items():
             torch.testing.assert_close(
-                part["weights"][key], value, rtol=1e-12, atol=1e-12, msg=lambda text, key=key: f"{key}: {text}"
+                part["weights"][key],
+                value,
+                rtol=1e-12,
+                atol=1e-12,
+                msg=lambda text, key=key: f"{key}: {text}",
             )
         assert part["images"] == whole["images"] == 2 * count
     for step, batch in enumerate(whole["taken"]):
