@@ -111,12 +111,11 @@ def accumulate(network: nn.Module, last: bool) -> None:
     network.set_requires_gradient_sync(last)
 
 
-def objections(recipe: Recipe, compiled: bool = False) -> list[str]:
+def objections(recipe: Recipe) -> list[str]:
     """What a recipe asks for that sharded training cannot give.
 
     Args:
         recipe: of the run.
-        compiled: the run would go through torch.compile.
 
     Returns:
         One sentence each: what, why, and what to do; empty where there is none.
@@ -131,6 +130,4 @@ def objections(recipe: Recipe, compiled: bool = False) -> list[str]:
             "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
             "leave it out (--set lookahead=false)"
         )
-    if compiled:
-        found.append("torch.compile was not tried on sharded networks: train without it")
     return found
