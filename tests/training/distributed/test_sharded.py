@@ -20,7 +20,7 @@ from skipline.training import Recipe
 from skipline.training.distributed.sharded import accumulate, objections, shard, whole_state
 from skipline.training.distributed.sync_norm import synchronised
 from skipline.training.optimizer import build_optimizer, heads, set_rate
-from skipline.training.recipe import Finetune, Optimizer
+from skipline.training.recipe import Distributed, Finetune, Optimizer
 
 STEPS, BATCH = 5, 6
 RECIPES = {
@@ -286,7 +286,8 @@ def test_gradient_checkpointing_computes_again_and_changes_no_bit(
 
 def test_what_cannot_be_combined_is_said_in_words() -> None:
     assert objections(Recipe(gradient_checkpointing=True)) == []
-    assert [sentence.split()[0] for sentence in objections(Recipe(ema=0.9))] == ["ema"]
+    both = Recipe(ema=0.9, distributed=Distributed(bf16_gradients=True))
+    assert [sentence.split()[0] for sentence in objections(both)] == ["ema", "distributed.bf16_gradients"]
     assert objections(Recipe(lookahead=True)) == [
         "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
         "leave it out (--set lookahead=false)"

@@ -157,6 +157,22 @@ def test_processes_that_share_batches_are_one_process(
     assert [path.name for path in (tmp_path / "many").iterdir()] == ["0.ckpt"], "the first one alone writes"
 
 
+def test_gradients_that_travel_as_bf16_are_rounded_and_no_more(tmp_path: Path) -> None:
+    settings = ["epochs=1", "batch_size=40", "optimizer.momentum=0"]
+    whole = trained(40, settings, tmp_path / "one", Group())
+    settings += ["distributed.bf16_gradients=true"]
+    first, second = in_processes(2, _trained_together, 40, settings, tmp_path / "two")
+    assert first["losses"] == pytest.approx(whole["losses"], abs=1e-6), "the forward pass is as it was"
+    fresh = models.create("resnet20", classes=3, channels=1, seed=0).state_dict()
+    for key, value in whole["weights"].items():
+        assert torch.equal(first["weights"][key], second["weights"][key]), key
+        if "running" not in key and "tracked" not in key:
+            step = (value - fresh[key.removeprefix("inner.")]).abs().max()
+            off = (first["weights"][key] - value).abs().max()
+            assert off <= 2**-7 * step, "8 bits of mantissa"
+            assert key != "inner.conv1.weight" or off > 0, "something was rounded"
+
+
 # --- runs ----------------------------------------------------------------------------------------
 
 

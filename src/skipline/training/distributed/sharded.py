@@ -130,4 +130,9 @@ def objections(recipe: Recipe) -> list[str]:
             "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
             "leave it out (--set lookahead=false)"
         )
+    if recipe.distributed.bf16_gradients:
+        found.append(
+            "distributed.bf16_gradients is for gradients that every process has whole: with sharding leave it out, and "
+            "take --set precision=bf16, where weights travel as bf16"
+        )
     return found
