@@ -5,10 +5,10 @@
     sudo .venv/bin/python benchmarks/hosts.py run [--megabits 100] [--milliseconds 10] -- COMMAND ...
 
 The hosts are network namespaces (`hosts_network.py`; root only), so they share this machine's processor: each process
-computes on one thread. `compare` measures gloo all-reduces and training steps over several cables, beside what
-`skipline.bench.cost_model` says from the step's cost without a network and the cable's two figures. `cut` trains on
-both hosts with torchrun, takes the cable out for a while, and tells what the run's events say. `run` starts a command
-on both hosts, for trying things out.
+computes on one thread. `compare` measures gloo all-reduces, training steps and `skipline train` over several cables and
+on this host alone, beside what `skipline.bench.cost_model` says from the step's cost without a network and the cable's
+two figures. `cut` trains on both hosts with torchrun, takes the cable out for a while, and tells what the run's events
+say. `run` starts a command on both hosts, for trying things out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,13 +28,14 @@ from typing import Any
 from hosts_cut import cut_a_run
 from hosts_network import Cable, two_hosts, why_not
 from hosts_run import on_both
+from hosts_train import make_source, told, trained_by, trained_on
 
 from skipline import models
 from skipline.bench.cost_model import Cluster, Link, Workload, predict
 from skipline.bench.link import measure_link
-from skipline.bench.model_inputs import step_cost
-from skipline.bench.side_by_side import CASES, ranks_of
-from skipline.machine import describe_machine
+from skipline.bench.model_inputs import COUNTS, StepCost, step_cost
+from skipline.bench.side_by_side import CASES, Case, ranks_of
+from skipline.machine import available_cores, describe_machine
 from skipline.training.precision import Execution
 
 CABLES = (
@@ -82,40 +85,10 @@ def _compare(turns: int, out: Path | None) -> None:
     here = measure_link(2, turns=turns).link
     print(f"loopback: {_link(here)}")
     costs = {case.network: step_cost(case, WAY, 2, turns=turns) for case in CASES}
-    rows: list[dict[str, Any]] = []
-    for cable in CABLES:
-        with two_hosts(cable) as hosts:
-            prefixes = [host.prefix for host in hosts]
-            measured = measure_link(2, turns=turns, prefixes=prefixes)
-            print(f"\n{cable}: all-reduce {_link(measured.link)}")
-            for case in CASES:
-                cost = costs[case.network]
-                workload = Workload(
-                    case.batch // 2,
-                    cost.seconds_per_image,
-                    models.spec(case.network).params,
-                    seconds_per_step=cost.seconds_per_step,
-                )
-                predicted = predict(workload, Cluster(2, 1, here, between=_expected(cable, here)))
-                with ranks_of(case, WAY, 2, prefixes=prefixes) as ranks:
-                    rates = [ranks.turn() for _ in range(turns)]
-                row = {
-                    "cable": str(cable),
-                    **asdict(cable),
-                    "network": case.network,
-                    "batch": case.batch,
-                    "predicted": predicted.images_per_second,
-                    "bound": predicted.bound,
-                    "measured": median(rates),
-                    "runs": rates,
-                    "link": asdict(measured.link),
-                }
-                row["error"] = row["predicted"] / row["measured"] - 1
-                rows.append(row)
-                print(
-                    f"  {case.network:10s} predicted {row['predicted']:7.1f} measured {row['measured']:7.1f} img/s "
-                    f"[{min(rates):.1f}, {max(rates):.1f}] error {row['error']:+.0%} ({predicted.bound})"
-                )
+    with tempfile.TemporaryDirectory(prefix="skipline-hosts-") as place:
+        source = make_source(Path(place))
+        rows = [row for cable in CABLES for row in _over(cable, here, costs, turns, source)]
+        one_host = [_on_one(count, turns, source) for count in COUNTS]
     if out:
         values = {
             "machine": machine,
@@ -124,8 +97,81 @@ def _compare(turns: int, out: Path | None) -> None:
             "measured": time.strftime("%Y-%m-%d"),
             "loopback": asdict(here),
             "rows": rows,
+            "one_host": one_host,
         }
         out.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _over(
+    cable: Cable, here: Link, costs: Mapping[str, StepCost], turns: int, source: Path
+) -> list[dict[str, Any]]:
+    """Two hosts and a cable: a row a network."""
+    rows = []
+    with two_hosts(cable) as hosts:
+        prefixes = [host.prefix for host in hosts]
+        measured = measure_link(2, turns=turns, prefixes=prefixes).link
+        print(f"\n{cable}: all-reduce {_link(measured)}")
+        for case in CASES:
+            workload = _workload(case, costs[case.network], case.batch // 2)
+            predicted = predict(workload, Cluster(2, 1, here, between=_expected(cable, here)))
+            with ranks_of(case, WAY, 2, prefixes=prefixes) as ranks:
+                rates = [ranks.turn() for _ in range(turns)]
+            row = {
+                "cable": str(cable),
+                **asdict(cable),
+                "network": case.network,
+                "batch": case.batch,
+                "predicted": predicted.images_per_second,
+                "bound": predicted.bound,
+                "runs": rates,
+                "trained": trained_on(hosts, source, source.parent / hosts[0].name)
+                if case is CASES[0]
+                else [],
+                "link": asdict(measured),
+            }
+            rows.append(row)
+            _print(row)
+    return rows
+
+
+def _on_one(processes: int, turns: int, source: Path) -> dict[str, Any]:
+    """`skipline train --nproc` on this host, whose cores the processes share."""
+    case = CASES[0]
+    way = replace(WAY, threads=available_cores())
+    cost = step_cost(case, way, processes, turns=turns)
+    link = measure_link(processes, turns=turns).link if processes > 1 else Link(1.0, 0.0)
+    workload = _workload(case, cost, case.batch // processes)
+    predicted = predict(replace(workload, overlap=0.0), Cluster(1, processes, link, link))
+    row = {
+        "cable": f"one host, {processes} process{'es' if processes > 1 else ''}",
+        "network": case.network,
+        "batch": case.batch,
+        "predicted": predicted.images_per_second,
+        "bound": predicted.bound,
+        "runs": [],
+        "trained": trained_by(processes, source, source.parent / f"{processes}-processes"),
+        "link": asdict(link),
+    }
+    _print(row)
+    return row
+
+
+def _workload(case: Case, cost: StepCost, batch: int) -> Workload:
+    parameters = models.spec(case.network).params
+    return Workload(batch, cost.seconds_per_image, parameters, seconds_per_step=cost.seconds_per_step)
+
+
+def _print(row: dict[str, Any]) -> None:
+    found = [
+        f"{what} {told(row[key])} ({row['predicted'] / median(row[key]) - 1:+.0%})"
+        for key, what in (("runs", "steps"), ("trained", "skipline train"))
+        if row[key]
+    ]
+    print(
+        f"  {row['cable']}, {row['network']}: predicted {row['predicted']:,.1f} img/s, bound by {row['bound']}; "
+        f"measured (error): {', '.join(found)}",
+        flush=True,
+    )
 
 
 def _expected(cable: Cable, here: Link) -> Link:

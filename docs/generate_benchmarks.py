@@ -122,7 +122,14 @@ def _comparisons(values: Values) -> list[str]:
                 shares = (row["notes"]["share_of_limit"], row["notes"]["peer_share_of_limit"])
                 cells.append(", ".join(f"{100 * share:.0f} %" for share in shares))
             table.append(cells)
-        parts += [f"{title}; {_count(rows[0]['runs'], 'turn')}.", _table(table)]
+        unit = " Seconds of the whole command." if rows[0].get("unit") == "s" else ""
+        parts += [f"{title}; {_count(rows[0]['runs'], 'turn')}.{unit}", _table(table)]
+        if "seconds_lost" in notes:
+            parts.append(
+                f"{notes['killed'].capitalize()}, a checkpoint every {notes['checkpoint_every']}: "
+                f"{notes['seconds_to_next_step']:.1f} s to the next step, {notes['seconds_lost']:.1f} s until all was as "
+                f"before, {notes['steps_repeated']:.0f} steps repeated (medians)."
+            )
     return parts
 
 

@@ -169,7 +169,10 @@ def test_parts_are_printed_within_80_columns(capsys: pytest.CaptureFixture[str])
         "links": [{"processes": 2, "link": {"bandwidth": 1.5e9, "latency": 2e-4}}],
         "images": {"bytes": 110_000.0, "seconds": 0.004},
     }
-    print_scaling(Scaling(MACHINE, LIMIT, "fp32", (), (row,), inputs))
+    notes = {"killed": "process 1", "seconds_to_next_step": 5.0, "seconds_lost": 6.04, "steps_repeated": 31.0}
+    runs = ((40.0, 30.0),)
+    killed = Row("training, one killed", "s", 40.0, 30.0, "the same run", 1.33, (1.33, 1.33), runs, notes)
+    print_scaling(Scaling(MACHINE, LIMIT, "fp32", (), (row, killed), inputs))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert ["1", "process", "of", "2", "threads", "900", "1,000", "0.90", "0.80-1.00"] in [
@@ -177,6 +180,8 @@ def test_parts_are_printed_within_80_columns(capsys: pytest.CaptureFixture[str])
     ]
     assert ["resnet50", "2", "1", "123.40", "50.00"] in [line.split() for line in lines]
     text = " ".join(" ".join(lines).split())
+    assert "training, one killed (s)" in text
+    assert "process 1: 5.0 s to the next step, 6.0 s until all was as before, 31 steps repeated" in text
     assert "all-reduce over loopback between 2 processes: 1,500 MB/s, 0.200 ms a message" in text
     assert "a photo of 110 kB: 4.00 ms of one core to decode" in text
 

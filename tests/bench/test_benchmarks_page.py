@@ -75,22 +75,26 @@ def test_a_comparison(page: Callable[[Path], str], tmp_path: Path) -> None:
 def test_comparisons_stand_beside_curves(page: Callable[[Path], str], tmp_path: Path) -> None:
     row = {
         "what": "training steps: 2 processes of 1 thread",
+        "unit": "images/s",
         "peer_name": "1 process of 2 threads",
         "ratio": 0.95,
         "ratio_range": [0.9, 1.0],
         "runs": [[95.0, 100.0]],
         "notes": {"processes": 2},
     }
-    values = {
-        **SHARED,
-        "command": "skipline bench scale --part processes",
-        "rows": [row],
-        "execution": "fp32",
-    }
+    lost = {"seconds_to_next_step": 5.0, "seconds_lost": 6.04, "steps_repeated": 31.0}
+    notes = {"killed": "process 1 at step 180", "checkpoint_every": 50, **lost}
+    killed = {**row, "what": "training, one killed", "unit": "s", "notes": notes}
+    values = {**SHARED, "command": "skipline bench scale", "rows": [row, killed], "execution": "fp32"}
     (tmp_path / "scale.json").write_text(json.dumps(values))
     text = page(tmp_path)
     assert "**Training steps: 2 processes of 1 thread**; 1 turn." in text
     assert "| 1 process of 2 threads | 95.0 [95.0, 95.0] | 100 [100, 100] | 0.95 [0.90, 1.00] |" in text
+    assert "**Training, one killed**; 1 turn. Seconds of the whole command." in text
+    assert (
+        "Process 1 at step 180, a checkpoint every 50: 5.0 s to the next step, 6.0 s until all was as before, 31 steps "
+        "repeated (medians)." in text
+    )
 
 
 def test_a_curve(page: Callable[[Path], str], tmp_path: Path) -> None:

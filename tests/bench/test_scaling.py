@@ -10,6 +10,7 @@ import pytest
 
 from skipline import bench, models
 from skipline.bench import dataset_size, scaling
+from skipline.bench.comparison import Row
 from skipline.bench.dataset_size import write_sources
 from skipline.bench.limit import Limit
 from skipline.bench.scaling import Grid, _counts, _macs, _resnet
@@ -100,3 +101,13 @@ def test_a_whole_run() -> None:
         assert own is None or 50 * 2**20 < own < peak
     for row in values["rows"]:
         assert all(point["images_per_second"] > 0 and len(point["runs"]) == 1 for point in row["points"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_part_that_cannot_be_measured_is_named_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (Row("shards", "images/s", 1.0, 2.0, "cache", 0.5, (0.5, 0.5), ((1.0, 2.0),)),)
+    monkeypatch.setattr(scaling, "streaming_rows", lambda **options: rows)
+    result = bench.bench_scale(parts=("processes", "streaming"), rounds=1, threads=1)
+    assert result.comparisons == rows
+    assert result.notes == ("not measured: processes: 2 processes need a thread each",)
+    assert [row["what"] for row in result.to_json()["rows"]] == ["shards"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,7 +17,8 @@ from skipline.bench.failure import failure_rows
 from skipline.bench.limit import measure_limit
 from skipline.bench.model_inputs import measure_inputs
 from skipline.bench.own_step import LOSS, OwnStep
-from skipline.bench.side_by_side import PROCESSES, process_rows
+from skipline.bench.side_by_side import process_rows
+from skipline.bench.streaming import streaming_rows
 from skipline.data import Progress, silent
 from skipline.errors import PeerError
 from skipline.machine import available_cores, describe_machine
@@ -25,10 +27,12 @@ from skipline.models.resnet import ResNet
 from skipline.training.autotune import choose_execution
 from skipline.training.precision import Execution
 
+T = TypeVar("T")
+
 BATCH, SIDE, CLASSES = 128, 32, 10
 SECONDS = 0.5  # that a measurement takes at least
 MINUTES = 10.0  # of the run that the way to compute is chosen for: too short for a minute of compiling
-PARTS = ("curves", "processes", "failure", "model")
+PARTS = ("curves", "processes", "streaming", "failure", "model")
 MANY = 8  # threads: up to so many every number is measured, above them every doubling
 
 
@@ -60,7 +64,7 @@ class Scaling:
         limit: of the machine.
         execution: format, layout and threads.
         curves: one a quantity that is varied.
-        comparisons: of processes with threads, and of a run with a failure with the same without.
+        comparisons: processes with threads, shards with the cache, a run with a failure with the same without.
         model_inputs: what `cost_model` needs to know of this machine (see `measure_inputs`), or None.
         notes: sentences on what is missing and why.
     """
@@ -93,8 +97,9 @@ def bench_scale(
 
     Args:
         parts: of `PARTS`: "curves", images a second of a training step along six axes, each measured in rounds over
-            its points; "processes", two processes against one with as many threads; "failure", what a killed process
-            costs; "model", what the cost model needs.
+            its points; "processes", two processes against one with as many threads; "streaming", shards that are
+            decoded on the way against the decoded cache; "failure", what a killed process costs; "model", what the
+            cost model needs.
         rounds: that count.
         threads: to use; None for one a core.
         grid: where to measure the curves.
@@ -115,28 +120,31 @@ def bench_scale(
                 curves += dataset_curves(grid.sizes, execution, rounds=rounds, progress=progress)
             except PeerError as error:
                 notes.append(f"no curve over the size of the data set: the process of {error}")
-        if "processes" in parts and cores < PROCESSES:
-            notes.append(f"processes are not compared with threads: {PROCESSES} processes need a thread each")
-        elif "processes" in parts:
-            try:
-                rows += process_rows(execution, turns=rounds, progress=progress)
-            except PeerError as error:
-                notes.append(f"processes are not compared with threads: {error}")
-        if "failure" in parts:
-            try:
-                rows += failure_rows(turns=rounds, progress=progress)
-            except PeerError as error:
-                notes.append(f"the cost of a failure was not measured: {error}")
+        compared: dict[str, Callable[[], tuple[Row, ...]]] = {
+            "processes": lambda: process_rows(execution, turns=rounds, progress=progress),
+            "streaming": lambda: streaming_rows(turns=rounds, progress=progress),
+            "failure": lambda: failure_rows(turns=rounds, progress=progress),
+        }
+        for part in parts:
+            if part in compared:
+                rows += _or_note(part, compared[part], notes) or ()
         if "model" in parts:
-            try:
-                inputs = measure_inputs(execution, turns=rounds, progress=progress)
-            except PeerError as error:
-                notes.append(f"nothing was measured for the cost model: {error}")
+            model = partial(measure_inputs, execution, turns=rounds, progress=progress)
+            inputs = _or_note("model", model, notes)
     finally:
         torch.set_num_threads(before)
     limit = limit.or_better(measure_limit(cores))
     curves = tuple(curve.against(limit.bf16 if execution.bf16 else limit.fp32) for curve in curves)
     return Scaling(describe_machine(), limit.to_json(), str(execution), curves, rows, inputs, tuple(notes))
+
+
+def _or_note(part: str, measure: Callable[[], T], notes: list[str]) -> T | None:
+    """What was measured, or None and a note why."""
+    try:
+        return measure()
+    except PeerError as error:
+        notes.append(f"not measured: {part}: {error}")
+        return None
 
 
 def _curves(measure: _Measure, grid: Grid, cores: int) -> tuple[Curve, ...]:

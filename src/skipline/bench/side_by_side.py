@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from skipline.bench.comparison import Row, in_turn
 from skipline.bench.ranks import Ranks
 from skipline.data import Progress, silent
+from skipline.errors import PeerError
 from skipline.training.precision import Execution
 
 MODULE = "skipline.bench.parallel_steps"
@@ -87,9 +88,11 @@ def process_rows(
         progress: told about turns.
 
     Raises:
-        PeerError: a process ended or kept silent.
+        PeerError: a process ended or kept silent, or there is only one thread.
     """
     threads = execution.threads // PROCESSES
+    if not threads:
+        raise PeerError(f"{PROCESSES} processes need a thread each")
     ours = f"{PROCESSES} processes of {_threads(threads)}"
     rows = []
     for case in cases:

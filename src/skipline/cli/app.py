@@ -83,6 +83,9 @@ def main() -> None:
             sys.exit(0)
         err.print(f"skipline: {error.format_message()}", style="red")
         sys.exit(error.exit_code)
+    except Exception:
+        processes.broke()
+        raise
     status = status if isinstance(status, int) else 0
     processes.ended(status)
     sys.exit(status)

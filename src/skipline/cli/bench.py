@@ -38,7 +38,9 @@ def bench(
     ] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(help="For scale: curves, processes, failure or model; may be repeated. Default: all."),
+        typer.Option(
+            help="For scale: curves, processes, streaming, failure or model; may be repeated. Default: all."
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Of both sides; default: one a core.")] = None,
     peers: Annotated[
@@ -56,8 +58,8 @@ def bench(
     train: a training step, against a plain PyTorch loop, timm, Lightning and Keras. input: batches of images, against
     torchvision. predict: answers, against plain PyTorch, ONNX Runtime and OpenVINO. scale: a training step against
     batch, depth, width, side, threads and the size of the data set (curves), two processes against one with as many
-    threads (processes), what a killed process costs (failure), and what the cost model of docs/scale-model.md needs to
-    know of this machine (model).
+    threads (processes), shards decoded on the way against the cache (streaming), what a killed process costs (failure),
+    and what the cost model of docs/scale-model.md needs to know of this machine (model).
     """
     if kind not in KINDS:
         raise UnknownNameError("benchmark", kind, KINDS)

@@ -63,8 +63,8 @@ def _print_machine(machine: dict[str, Any], limit: dict[str, Any]) -> None:
 
 
 def _print_rows(what: str, rows: list[Row]) -> None:
-    _line(f"\n{what} (images/s)")
     notes = rows[0].notes
+    _line(f"\n{what} ({rows[0].unit})")
     if "execution" in notes:
         _line(f"skipline: {notes['execution']}; {notes['share_of_limit']:.0%} of the limit")
     if "engine" in notes:
@@ -76,6 +76,11 @@ def _print_rows(what: str, rows: list[Row]) -> None:
             row.peer_name, rate(row.ours), rate(row.peer), f"{row.ratio:.2f}", f"{low:.2f}-{high:.2f}"
         )
     out.print(table, soft_wrap=False, markup=False)
+    if "seconds_lost" in notes:
+        _line(
+            f"{notes['killed']}: {notes['seconds_to_next_step']:.1f} s to the next step, {notes['seconds_lost']:.1f} s "
+            f"until all was as before, {notes['steps_repeated']:.0f} steps repeated"
+        )
 
 
 def _print_curve(curve: Curve) -> None:

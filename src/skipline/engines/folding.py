@@ -55,6 +55,9 @@ def worth_folding(network: nn.Module, count: int, images: torch.Tensor) -> nn.Mo
         count: images that it will see; finding out what can be folded costs about as much as six.
         images: (N, C, H, W) a few images on the network's device, N >= 1.
     """
+    # Weights that are split over processes come together in the network alone: it cannot be copied.
+    if any(hasattr(parameter, "placements") for parameter in network.parameters()):
+        return network
     return network if count < FOLDING_PAYS else folded(network, images[:2])
 
 

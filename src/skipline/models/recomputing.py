@@ -32,8 +32,16 @@ def recomputed(
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether something watches the module or one in it: a probe must not see the second pass."""
-    return any(inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules())
+    """Whether something watches a module in this one: a probe must not see the second pass.
+
+    Hooks of the module itself are not called again. Those that bring weights together where training is sharded (FSDP,
+    whose modules have `unshard`) are to be called in both passes.
+    """
+    return any(
+        inner._forward_hooks or inner._forward_pre_hooks
+        for inner in module.modules()
+        if inner is not module and not hasattr(inner, "unshard")
+    )
 
 
 @contextlib.contextmanager

@@ -42,3 +42,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         what = found if type(found) in (int, str) else type(state if found is None else found).__name__
         raise InputError(f"{path}: expected a skipline checkpoint of format {FORMAT}, got {shown(what)}")
     return state
+
+
+def sharded_path(path: Path) -> Path:
+    """The folder that stands for a checkpoint where every process writes its own part: RUN/last.shards."""
+    return path.with_suffix(".shards")

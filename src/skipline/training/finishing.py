@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from skipline.bundle import Evaluation, by_file, evaluate, logits_of, save_bundle
@@ -102,15 +101,15 @@ def measure(
         group: each process computes its share, and all get the result of the whole; None for one process.
     """
     group = group or Group()
-    part = images if group.alone else images.part(share_of(len(images), *group.share))
-    if len(part):
-        logits = logits_of(
-            network, part, preprocessing, precision=precision, device=device, progress=progress
-        )
-    else:  # more processes than images
-        logits = np.zeros((0, len(images.classes)), np.float32)
+    # All compute as many images, some of them twice: the weights of a sharded network come together in every pass.
+    share = share_of(len(images), *group.share)
+    most = -(-len(images) // group.size)
+    begin = max(0, share.stop - most)
+    part = images if group.alone else images.part(slice(begin, begin + most))
+    logits = logits_of(network, part, preprocessing, precision=precision, device=device, progress=progress)
     if not group.alone:
-        logits = torch.cat(group.gathered(group.on_device(torch.from_numpy(logits)))).cpu().numpy()
+        own = torch.from_numpy(logits[share.start - begin : share.stop - begin])
+        logits = torch.cat(group.gathered(group.on_device(own))).cpu().numpy()
     logits, labels = by_file(logits, images)
     loss = cross_entropy(logits, labels)
     return Measurement(top_k_accuracy(logits, labels, 1), loss if math.isfinite(loss) else None)

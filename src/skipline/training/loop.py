@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,14 @@ from torch import nn
 
 from skipline.data import Batch
 from skipline.errors import InputError, NonFiniteLossError
-from skipline.training.checkpoint import save_checkpoint
+from skipline.training.checkpoint import save_checkpoint, sharded_path
 from skipline.training.distributed import Group
-from skipline.training.ema import MovingAverage
 from skipline.training.interrupt import InterruptRequest
-from skipline.training.lookahead import Lookahead
+from skipline.training.learner import Learner, NotFiniteError
 from skipline.training.objective import BatchSource, Objective, classification
 from skipline.training.observer import EpochRecord, Observer, RunStart, Scored, StepRecord
-from skipline.training.optimizer import build_optimizer, heads, set_rate
-from skipline.training.precision import Execution, Forward
-from skipline.training.randomness import random_states, restore_random_states
+from skipline.training.precision import Execution
+from skipline.training.randomness import as_text, from_text, random_states, restore_random_states
 from skipline.training.recipe import Recipe
 from skipline.training.schedule import ErrorWarmup, rate_factor
 
@@ -81,20 +80,13 @@ class Loop:
     ) -> None:
         self.network, self.batches, self.recipe, self.execution = network, batches, recipe, execution
         self._group = group or Group()
-        self._computed = execution.apply(network)
-        self._forward: Forward = self._computed
         self._checkpoint, self._measure = checkpoint, measure
         self._observers, self._note = observers, note
         self.objective = objective or classification(recipe.label_smoothing)
-        self._heads = heads(network)
-        self._device = next(network.parameters()).device
         self._accumulate = min(recipe.optimizer.accumulate, batches.steps_per_epoch)
         self.steps_per_epoch = batches.steps_per_epoch // self._accumulate
         self.steps = self.steps_per_epoch * recipe.epochs
-        self.optimizer = build_optimizer(network, recipe.optimizer, recipe.finetune, self._heads)
-        self.ema = MovingAverage(network, recipe.ema) if recipe.ema else None
-        self._lookahead = Lookahead(network, self.steps) if recipe.lookahead else None
-        self._fixed = {id(parameter) for parameter in network.parameters() if not parameter.requires_grad}
+        self._learner = Learner(network, recipe, execution, self.objective, self.steps, self._group)
         self._warmup = ErrorWarmup(recipe.schedule)
         self.step = 0
         self._seconds = 0.0
@@ -102,7 +94,6 @@ class Loop:
         self._saved = 0
         self._stop = False
         self._interrupt = InterruptRequest()
-        self._learning: list[bool] = []
         self._best: float | None = None
         self._epochs_since_best = 0
         self._totals = _Totals()
@@ -111,7 +102,12 @@ class Loop:
     @property
     def result(self) -> nn.Module:
         """The network to keep: the moving average where the recipe has one."""
-        return self.network if self.ema is None else self.ema.network
+        return self._learner.result
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What moves the weights."""
+        return self._learner.optimizer
 
     def run(self) -> LoopEnd:
         """Train until the recipe's end, an early stop or an interrupt.
@@ -144,7 +140,7 @@ class Loop:
         return LoopEnd(status, epochs, self._seconds, self._images / self._seconds if self._seconds else 0.0)
 
     def _epoch(self, epoch: int) -> str:
-        self._set_modes(epoch)
+        self._learner.begin_epoch(epoch)
         first = (self.step - epoch * self.steps_per_epoch) * self._accumulate
         side = self.recipe.side(epoch, self.recipe.epochs)
         stream = self.batches.epoch(epoch, start_step=first, side=side)
@@ -183,62 +179,27 @@ class Loop:
     def _one_step(self, batches: list[Batch]) -> None:
         rate = self.recipe.optimizer.lr * self._warmup.factor()
         rate *= rate_factor(self.recipe.schedule, self.step, self.steps, self.steps_per_epoch)
-        set_rate(self.optimizer, rate)
-        losses, scores = [], []
-        share = 1 / len(batches)
         for batch in batches:
             self._images += batch.whole
             self._totals.images += batch.whole
-            for loss, score in self._forward_backward(batch, share, rate, last=batch is batches[-1]):
-                losses.append(loss)
-                scores.append(score)
-        if self.recipe.optimizer.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.update(self.network)
+        try:
+            loss, score = self._learner.step(batches, rate, self.step + 1)
+        except NotFiniteError as error:
+            raise self._non_finite(self.step + 1, rate, error.args[0]) from None
         self.step += 1
-        if self._lookahead is not None:
-            self._lookahead.update(self.network, self.step)
-        self._pending.append((self.step, rate, torch.stack(losses).sum(), torch.stack(scores).sum()))
+        self._pending.append((self.step, rate, loss, score))
         # The error warm-up decides on the next step's rate: it cannot wait for a late reading.
-        if self._device.type == "cpu" or not self._warmup.done or len(self._pending) >= GPU_READ_EVERY:
+        if (
+            self._learner.device.type == "cpu"
+            or not self._warmup.done
+            or len(self._pending) >= GPU_READ_EVERY
+        ):
             self._read_pending()
-
-    def _forward_backward(
-        self, batch: Batch, share: float, rate: float, last: bool
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Loss and score of each part of a batch, as shares of the step's.
-
-        Args:
-            batch: this process's part of it.
-            share: of the whole batch in the step.
-            rate: the step's learning rate, for errors.
-            last: of the step, after which gradients are averaged over the processes.
-        """
-        images = self.execution.lay_out(batch.images.to(self._device, non_blocking=True))
-        targets, labels = batch.targets.to(self._device), batch.labels.to(self._device)
-        parts = self.execution.parts(len(images))
-        for number, part in enumerate(parts):
-            weight = share * len(labels[part]) / batch.whole
-            partial = not last or number < len(parts) - 1
-            with self._group.without_exchange(self._forward, partial):
-                with self.execution.precision.autocast(self._device):
-                    output = self._forward(images[part])
-                loss = self.objective.loss(output, targets[part]) * weight
-                # A process alone must not leave the others waiting: they all find out when the losses are added up.
-                if self._device.type == "cpu" and self._group.alone and not torch.isfinite(loss):
-                    raise self._non_finite(self.step + 1, rate, loss.item())
-                # The average over processes of their shares, each times the number of processes, is their sum.
-                (loss * self._group.size).backward()  # type: ignore[no-untyped-call]
-            score = self.objective.score(output, targets[part], labels[part])
-            yield loss.detach(), score * weight
 
     def _read_pending(self) -> None:
         if not self._pending:
             return
-        stop = torch.tensor(float(self._interrupt.pending), device=self._device)
+        stop = torch.tensor(float(self._interrupt.pending), device=self._learner.device)
         rows = [torch.stack((loss.float(), score.float(), stop)) for _, _, loss, score in self._pending]
         values = self._group.summed(torch.stack(rows)).tolist()
         pending, self._pending = self._pending, []
@@ -279,24 +240,29 @@ class Loop:
         )
 
     def save(self) -> None:
-        """Write the checkpoint: the first process does, once all are here."""
+        """Write the checkpoint, once all are here: the first process does, or of a sharded network each its part."""
         self._read_pending()
-        state = self.state()
-        if self._group.first:
-            save_checkpoint(self._checkpoint, state)
+        # Not as many processes as now may go on with it: what the recipe says decides, not how many there are.
+        if self.recipe.distributed.sharded:
+            from skipline.training.distributed.sharded_checkpoint import save_sharded
+
+            values = {**self._values(), "random": as_text(random_states(self._group))}
+            save_sharded(sharded_path(self._checkpoint), self.network, self.optimizer, values)
+        else:
+            state = self.state()
+            if self._group.first:
+                save_checkpoint(self._checkpoint, state)
         self._saved = self.step
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: tensors and plain values."""
+        return {**self._values(), **self._learner.state(), "random": random_states(self._group)}
+
+    def _values(self) -> dict[str, Any]:
         return {
             "step": self.step,
             "seconds": self._seconds,
             "images": self._images,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state() if self.ema else None,
-            "lookahead": self._lookahead.state() if self._lookahead else None,
-            "random": random_states(self._group),
             "warmup": self._warmup.state(),
             "stopping": {"best": self._best, "since": self._epochs_since_best},
             "totals": self._totals.state(),
@@ -308,62 +274,36 @@ class Loop:
         Raises:
             InputError: the state belongs to another network or recipe.
         """
-        try:
-            self._restore(state)
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"the checkpoint does not fit this network and recipe: {reason}") from error
+        with _fitting():
+            self._take_up(state)
+            self._learner.restore(state)
+            restore_random_states(state["random"], self._group)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        if not 0 <= state["step"] <= self.steps:
+    def restore_sharded(self) -> None:
+        """Take up the checkpoint of a sharded network, whatever the number of processes that wrote it.
+
+        Raises:
+            InputError: it is damaged, or belongs to another network or recipe.
+        """
+        from skipline.training.distributed.sharded_checkpoint import load_sharded
+
+        values = load_sharded(sharded_path(self._checkpoint), self.network, self.optimizer)
+        with _fitting():
+            self._take_up(values)
+            restore_random_states(from_text(values["random"]), self._group)
+
+    def _take_up(self, values: dict[str, Any]) -> None:
+        if not 0 <= values["step"] <= self.steps:
             raise InputError(
-                f"the checkpoint is at step {state['step']}, beyond the recipe's {self.steps} steps"
+                f"the checkpoint is at step {values['step']}, beyond the recipe's {self.steps} steps"
             )
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for parameter, kept in self.optimizer.state.items():
-            shapes = {tuple(value.shape) for value in kept.values() if isinstance(value, torch.Tensor)}
-            if not shapes <= {tuple(parameter.shape), ()}:
-                raise ValueError(f"the optimizer's state has shapes {shapes} for {tuple(parameter.shape)}")
-        if self.ema is not None:
-            self.ema.restore(state["ema"])
-        if self._lookahead is not None:
-            self._lookahead.restore(state["lookahead"])
-        self.step = self._saved = int(state["step"])
-        self._seconds, self._images = float(state["seconds"]), int(state["images"])
-        self._warmup.restore(state["warmup"])
-        best, since = state["stopping"]["best"], state["stopping"]["since"]
+        self.step = self._saved = int(values["step"])
+        self._seconds, self._images = float(values["seconds"]), int(values["images"])
+        self._warmup.restore(values["warmup"])
+        best, since = values["stopping"]["best"], values["stopping"]["since"]
         self._best, self._epochs_since_best = None if best is None else float(best), int(since)
-        totals: dict[str, Any] = {key: value + 0 for key, value in state["totals"].items()}  # numbers alone
+        totals: dict[str, Any] = {key: value + 0 for key, value in values["totals"].items()}  # numbers alone
         self._totals = _Totals(**totals)
-        restore_random_states(state["random"], self._group)
-
-    def _set_modes(self, epoch: int) -> None:
-        """What is frozen computes as in evaluation: its statistics must not drift either."""
-        self.network.train()
-        frozen = self.recipe.finetune.freeze_body or epoch < self.recipe.finetune.head_epochs
-        in_head = {id(parameter) for parameter in self._heads.parameters()}
-        for parameter in self.network.parameters():
-            learns = not frozen or id(parameter) in in_head
-            parameter.requires_grad_(learns and id(parameter) not in self._fixed)
-        if frozen:
-            self.network.eval()
-            self._heads.train()
-        elif self.recipe.finetune.freeze_norm:
-            for module in self.network.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-                    module.requires_grad_(False)
-        self._share_gradients()
-
-    def _share_gradients(self) -> None:
-        """What the processes average are the gradients of what learns now; another choice needs another wrapping."""
-        if self._group.alone:
-            return
-        learning = [parameter.requires_grad for parameter in self.network.parameters()]
-        if learning != self._learning:
-            assert isinstance(self._computed, nn.Module)
-            self._forward, self._learning = self._group.parallel(self._computed), learning
 
     def _throughput(self) -> float:
         return self._totals.images / self._totals.seconds if self._totals.seconds else 0.0
@@ -379,6 +319,16 @@ class Loop:
             f"Try a lower rate (--set optimizer.lr={self.recipe.optimizer.lr / 10:.3g}), gradient clipping "
             f"(--set optimizer.clip_norm=1) or --set precision=fp32"
         )
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """What goes wrong with a state of something else, in words."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"the checkpoint does not fit this network and recipe: {reason}") from error
 
 
 @dataclass

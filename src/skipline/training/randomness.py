@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import torch
 
 from skipline.training.distributed import Group
@@ -33,3 +35,25 @@ def restore_random_states(states: list[States], group: Group) -> None:
         torch.cuda.set_rng_state(state["cuda"])
     if not same:
         torch.manual_seed(int(torch.randint(2**62, (1,))) + group.rank)
+
+
+def as_text(states: list[States]) -> list[dict[str, str]]:
+    """The same as JSON has it."""
+    return [
+        {name: base64.b64encode(bytes(s.tolist())).decode() for name, s in state.items()} for state in states
+    ]
+
+
+def from_text(states: list[dict[str, str]]) -> list[States]:
+    """What `as_text` was given.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    return [
+        {
+            name: torch.tensor(list(base64.b64decode(s, validate=True)), dtype=torch.uint8)
+            for name, s in state.items()
+        }
+        for state in states
+    ]

@@ -173,10 +173,13 @@ class Distributed(_Section):
     Attributes:
         sync_norm: batch normalisation takes mean and variance over the whole batch, instead of each process over its
             own part of it: then the result does not depend on how many processes share a batch.
+        sharded: every process keeps a part of each weight, of its gradient and of the optimiser's state (FSDP), for
+            networks that do not fit; without, each has all of them and only gradients travel.
         timeout: seconds after which a process that gives no answer ends the attempt.
     """
 
     sync_norm: bool = False
+    sharded: bool = False
     timeout: Annotated[float, Field(ge=1, le=86_400)] = 300.0
 
 

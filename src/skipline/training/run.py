@@ -15,9 +15,10 @@ from skipline import models
 from skipline.data import Batches, Dataset, Progress, open_source, silent
 from skipline.data.kinds import SOUNDS
 from skipline.data.values import AnyPreprocessing
-from skipline.errors import InputError
+from skipline.errors import InputError, RecipeError
 from skipline.machine import device
 from skipline.training.building import build_network
+from skipline.training.checkpoint import sharded_path
 from skipline.training.distributed import group
 from skipline.training.few_images import with_least_steps
 from skipline.training.finishing import finish, measure
@@ -158,7 +159,8 @@ def resume_run(
             f"the source '{plan.source}' has changed since this run began (fingerprint {dataset.fingerprint[:12]}, "
             f"expected {plan.fingerprint[:12]}): bring the original files back, or start a new run"
         )
-    fresh = not group().decided((folder / "last.ckpt").exists)
+    paths = (folder / "last.ckpt", sharded_path(folder / "last.ckpt"))
+    fresh = not group().decided(lambda: any(path.exists() for path in paths))
     return _result(folder, *_prepared(plan, folder, dataset, observers, progress, say, fresh).train())
 
 
@@ -207,6 +209,11 @@ def _prepared(
         raise InputError(
             f"early_stopping needs validation {dataset.kind.many}: give the source a validation split, or leave it out"
         )
+    if plan.recipe.distributed.sharded:
+        from skipline.training.distributed.sharded import objections
+
+        if found := objections(plan.recipe):
+            raise RecipeError(found)
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.
     wanted = plan.recipe.finetune.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from skipline.machine import describe_machine, peak_memory_bytes
 from skipline.storage import write_atomically
 from skipline.training.autotune import choose_execution
 from skipline.training.budget import epochs_in_time
-from skipline.training.checkpoint import load_checkpoint
+from skipline.training.checkpoint import load_checkpoint, sharded_path
 from skipline.training.diary import Diary
 from skipline.training.distributed import group
 from skipline.training.distributed.sync_norm import synchronised
@@ -124,6 +125,7 @@ class Session(ABC, Generic[Result]):
         self.group.connect(self.device, plan.recipe.distributed.timeout)
         self._observers, self._measured_on = observers, measured_on
         self._announce_processes(plan)
+        self._sharded = plan.recipe.distributed.sharded and not self.group.alone
         self.execution = self._choose_execution(plan)
         self.activation_bytes = self._announce_memory(plan)
         chosen: dict[str, Any] = {"precision": self.execution.precision.name}
@@ -178,6 +180,7 @@ class Session(ABC, Generic[Result]):
             How the loop ended, and what `finish` gave; None where the run was interrupted, its state saved, and in all
             processes but the first, which measures and writes alone.
         """
+        blank = copy.deepcopy(self.network).to("meta") if self._sharded else None
         if self.plan.recipe.distributed.sync_norm and not self.group.alone:
             synchronised(self.network)  # only now: until here every process measured alone
         diary = Diary(self.folder, self._measured_on, writes=self.group.first)
@@ -194,9 +197,7 @@ class Session(ABC, Generic[Result]):
             self.objective,
             self.group,
         )
-        if self.group.decided(checkpoint.exists):
-            self.group.meet()
-            loop.restore(self.group.copied(load_checkpoint(checkpoint) if self.group.first else None))
+        if self._resumes(loop, checkpoint):
             together = {"processes": self.group.size, "restart": self.group.restart}
             diary.resumed(loop.step, **({} if self.group.alone else together))
             self.say("resume", f"at step {loop.step:,} of {loop.steps:,}")
@@ -215,11 +216,32 @@ class Session(ABC, Generic[Result]):
         if end.status == "interrupted":
             diary.ended(end.status, end, peak_memory_bytes())
             return end, None
+        trained = loop.result
+        if blank is not None:
+            from skipline.training.distributed.sharded import whole_state
+
+            weights = whole_state(self.network)
+            if self.group.first:
+                trained = blank.to_empty(device=self.device)
+                trained.load_state_dict(weights)
         if not self.group.first:
             return end, None
-        result = self.finish(loop.result, end)
+        result = self.finish(trained, end)
         diary.ended("done", end, peak_memory_bytes())
         return end, result
+
+    def _resumes(self, loop: Loop, checkpoint: Path) -> bool:
+        """Take up a checkpoint, where there is one."""
+        sharded = self.plan.recipe.distributed.sharded
+        written = sharded_path(checkpoint) / "state.json" if sharded else checkpoint
+        if not self.group.decided(written.exists):
+            return False
+        self.group.meet()
+        if sharded:
+            loop.restore_sharded()
+        else:
+            loop.restore(self.group.copied(load_checkpoint(checkpoint) if self.group.first else None))
+        return True
 
     def _choose_execution(self, plan: Plan) -> Execution:
         if plan.execution:  # a resumed run, or a twin
@@ -244,6 +266,9 @@ class Session(ABC, Generic[Result]):
                 progress=self.progress,
             )
             chosen = Execution(**self.group.agreed(asdict(chosen)))
+        if plan.recipe.distributed.sharded:
+            # Sharded weights have no layout of their own, and no run through torch.compile was tried.
+            chosen = replace(chosen, channels_last=False, compiled=False, speedup=None)
         self.say("precision", f"{chosen} on {self.device}")
         return chosen
 
@@ -251,10 +276,10 @@ class Session(ABC, Generic[Result]):
         if self.group.alone:
             return
         size, batch = self.group.size, self.batches.batch_size
-        low, high = batch // size, -(-batch // size)
+        weights = ", with a part of every weight" if plan.recipe.distributed.sharded else ""
         sentence = (
-            f"{size}, each with {low if low == high else f'{low} or {high}'} images of every batch of {batch}; the "
-            f"learning rate is that of {batch}"
+            f"{size}{weights}, each with up to {-(-batch // size)} of the {batch} images of a batch; the learning rate "
+            f"is that of {batch}"
         )
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.network.modules()):
             sync = plan.recipe.distributed.sync_norm

@@ -69,6 +69,7 @@ def checked(recipe: Recipe) -> tuple[Recipe, Upscaling]:
     wrong = [key for key, value in CLASSIFIERS.items() if values[key] != value]
     wrong += [key for key in ("augmentation", "input", "finetune") if values[key] != fresh[key]]
     wrong += ["schedule.warmup_until_error"] if recipe.schedule.warmup_until_error is not None else []
+    wrong += ["distributed.sharded"] if recipe.distributed.sharded else []
     if wrong:
         raise InputError(
             f"recipe '{recipe.name}' has {', '.join(wrong)}, which has no meaning for enlarging: leave it out, or take "

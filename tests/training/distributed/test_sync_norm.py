@@ -80,7 +80,7 @@ def all_cases() -> dict[str, Any]:
             assert synchronised(norm) == 1
             found = steps(norm, case, dtype, share_of(case))
             results[f"{case}, {dtype}"] = found, norm.state_dict()
-    results |= layouts() | large_mean() | whole_networks() | alone() | too_little()
+    results |= layouts() | large_mean() | whole_networks() | within_buckets() | alone() | too_little()
     return results
 
 
@@ -139,6 +139,28 @@ def whole_networks() -> dict[str, Any]:
             dist.all_reduce(gradient)
         results[kind] = changed, logits, gradients, network.state_dict()
     return results
+
+
+def steps_in_parallel(network: nn.Module, share: slice, factor: int) -> dict[str, torch.Tensor]:
+    """Three steps with the sum of the losses of a share, as part of the mean over the whole batch."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    images = torch.randn(3, 5, 3, 16, 16, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for batch in images:
+        loss = F.cross_entropy(network(batch[share]), torch.arange(5)[share], reduction="sum") / 5
+        (loss * factor).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return network.state_dict()
+
+
+def within_buckets() -> dict[str, Any]:
+    """The sums of the backward pass travel between the buckets of DistributedDataParallel."""
+    network = models.create("resnet20", seed=0).double()
+    synchronised(network)
+    buckets = nn.parallel.DistributedDataParallel(network, bucket_cap_mb=0.1, gradient_as_bucket_view=True)
+    share = slice(0, 3) if dist.get_rank() == 0 else slice(3, None)
+    steps_in_parallel(buckets, share, dist.get_world_size())
+    return {"buckets": network.state_dict()}
 
 
 def alone() -> dict[str, Any]:
@@ -213,6 +235,13 @@ def test_a_network_gives_what_it_gives_on_the_whole_batch(
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
     for key, value in network.state_dict().items():
         torch.testing.assert_close(state[key], value, rtol=0, atol=1e-10)
+
+
+def test_with_gradients_in_buckets_training_is_that_of_one_process(both: list[dict[str, Any]]) -> None:
+    expected = steps_in_parallel(models.create("resnet20", seed=0).double(), slice(None), 1)
+    for result in both:
+        for key, value in expected.items():
+            torch.testing.assert_close(result["buckets"][key], value, rtol=0, atol=1e-9)
 
 
 def test_under_bf16_a_network_gives_the_same_up_to_the_digits_of_bf16(both: list[dict[str, Any]]) -> None:

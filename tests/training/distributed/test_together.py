@@ -170,16 +170,19 @@ class CtrlCAt(Observer):
 
 
 def _run(plan: Plan, folder: Path, dataset: Dataset, stop_at: int = 0) -> RunResult:
-    """A run of which only the first process sees the folder, and is told to stop."""
+    """A run of which only the first process sees the folder, unless all write into it, and is told to stop."""
     group = joined()
-    folder = folder if group.first else folder.parent / f"not-written-{group.rank}"
+    folder = seen(folder, group, plan.recipe.distributed.sharded)
     observers = [CtrlCAt(stop_at)] if stop_at and group.first else []
     return start_run(plan, folder, dataset, observers=observers)
 
 
-def _resumed_twice(folder: Path, dataset: Dataset) -> list[RunResult]:
-    group = joined()
-    folder = folder if group.first else folder.parent / f"not-written-{group.rank}"
+def seen(folder: Path, group: Group, shared: bool) -> Path:
+    return folder if group.first or shared else folder.parent / f"not-written-{group.rank}"
+
+
+def _resumed_twice(folder: Path, dataset: Dataset, shared: bool) -> list[RunResult]:
+    folder = seen(folder, joined(), shared)
     return [resume_run(folder, dataset=dataset) for _ in range(2)]
 
 
@@ -221,18 +224,28 @@ def test_a_run_of_two_processes_is_that_of_one(gentle: Plan, digits: Dataset, tm
     assert "processes" not in events[0][0]
 
 
+@pytest.mark.parametrize("sharded", ["false", "true"])
 def test_an_interrupted_run_goes_on_with_another_number_of_processes(
-    gentle: Plan, digits: Dataset, tmp_path: Path
+    sharded: str, gentle: Plan, digits: Dataset, tmp_path: Path
 ) -> None:
     whole = start_run(gentle, tmp_path / "whole", digits)
-    stopped = in_processes(2, _run, gentle, tmp_path / "cut", digits, 3)
+    wanted = replace(gentle, recipe=changed(gentle.recipe, [f"distributed.sharded={sharded}"]))
+    stopped = in_processes(2, _run, wanted, tmp_path / "cut", digits, 3)
     assert [result.status for result in stopped] == ["interrupted"] * 2, "told to one, obeyed by both"
-    ended, again = zip(*in_processes(3, _resumed_twice, tmp_path / "cut", digits), strict=True)
+    ended, again = zip(
+        *in_processes(3, _resumed_twice, tmp_path / "cut", digits, sharded == "true"), strict=True
+    )
     assert [result.status for result in ended] == ["done"] * 3
     assert whole.test is not None
     assert ended[0].test is not None
     assert ended[0].test.loss == pytest.approx(whole.test.loss, abs=1e-3)
     assert [result.test for result in again] == [ended[0].test] * 3, "a finished run is only read, by all"
+    assert (tmp_path / "cut" / ("last.shards" if sharded == "true" else "last.ckpt")).exists()
+    networks = [load_bundle(tmp_path / name).network for name in ("whole", "cut")]
+    for (key, one), two in zip(
+        networks[0].state_dict().items(), networks[1].state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
 
 
 def _told(plan: Plan, folder: Path, dataset: Dataset) -> list[str]:

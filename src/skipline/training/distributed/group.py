@@ -227,12 +227,7 @@ class Group:
         text = str(error)
         if self.alone or isinstance(error, SkiplineError) or not any(w in text.lower() for w in EXCHANGE):
             return None
-        others = [rank for rank in range(self.size) if rank != self.rank]
-        try:
-            assert self._store is not None
-            silent = silent_ranks(self._store, others)
-        except RuntimeError:
-            silent = others
+        silent = self.silent()
         late = "timed out" in text.lower() or "timeout" in text.lower()
         what = (
             f"got no answer within {self.timeout:g} s (--set distributed.timeout=N)"
@@ -245,6 +240,16 @@ class Group:
         else:
             why = "all of them give signs of life: one ended an exchange, or waits for something else"
         return DistributedError(f"process {self.rank} of {self.size} {what}: {why}. {_reason(text)}")
+
+    def silent(self) -> list[int]:
+        """The other processes that give no sign of life; looks for some seconds."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        if self._store is None:
+            return []
+        try:
+            return silent_ranks(self._store, others)
+        except RuntimeError:  # the store is gone, and with it whoever kept it
+            return others
 
     def tells(self, error: SkiplineError) -> bool:
         """Whether this process is the one to tell about an error: of several that fail, only the lowest one does."""

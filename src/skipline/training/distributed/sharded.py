@@ -124,18 +124,12 @@ def objections(recipe: Recipe, compiled: bool = False) -> list[str]:
     found = []
     if recipe.ema is not None:
         found.append(
-            "ema keeps a copy of the whole network in every process, and what is sharded cannot be copied: leave it "
-            "out (--set ema=none)"
+            "ema follows the network in a copy, and what is sharded cannot be copied: leave it out (--set ema=none)"
         )
     if recipe.lookahead:
         found.append(
-            "lookahead averages weights and statistics together, and of sharded weights a process has a part only: "
+            "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
             "leave it out (--set lookahead=false)"
-        )
-    if recipe.gradient_checkpointing:
-        found.append(
-            "gradient_checkpointing computes nothing again where a block is watched, as by sharding: leave it out "
-            "(--set gradient_checkpointing=false)"
         )
     if compiled:
         found.append("torch.compile was not tried on sharded networks: train without it")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -37,6 +38,7 @@ FORMAT = 1
 STATE = "state.json"
 PARTS = re.compile(r"parts-(\d{1,9})")
 LARGEST_STATE = 64 * 2**20  # bytes of plain values
+SCALAR = "[]"  # ends the name of a tensor without axes, which is stored as one of length 1
 
 Value = TypeVar("Value")
 
@@ -88,15 +90,7 @@ def load_sharded(path: Path, network: nn.Module, optimizer: torch.optim.Optimize
     """
     parts, values = _read_state(path)
     reader = HuggingFaceStorageReader(str(parts))
-    try:
-        found = reader.read_metadata().state_dict_metadata
-        stored = {
-            key: (tuple(one.size), one.properties.dtype)
-            for key, one in found.items()
-            if isinstance(one, TensorStorageMetadata)
-        }
-    except Exception as error:  # what is in a file's head may be anything
-        raise InputError(f"the checkpoint {path} is damaged: {shown(str(error))}") from error
+    stored = _stored(path, reader)
     tensors = _of_network(network)
     _check(path, {key: stored[key] for key in stored if key.startswith("network.")}, tensors)
     state = _empty_state(path, stored, network, optimizer)
@@ -114,14 +108,6 @@ def load_sharded(path: Path, network: nn.Module, optimizer: torch.optim.Optimize
             for key, value in of.items()
         }
     return values
-
-
-def holds_checkpoint(path: Path) -> bool:
-    """Whether a save was ever completed in the folder."""
-    return (path / STATE).is_file()
-
-
-SCALAR = "[]"  # ends the name of a tensor without axes, which is stored as one of length 1
 
 
 def _of_network(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -172,6 +158,21 @@ def _empty_state(
             room = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
         state.setdefault(name, {})[key] = room
     return state
+
+
+def _stored(path: Path, reader: HuggingFaceStorageReader) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and type of every tensor in a checkpoint; of each all pieces are there."""
+    try:
+        found = reader.read_metadata().state_dict_metadata
+    except Exception as error:  # what is in the head of a file may be anything
+        raise InputError(f"the checkpoint {path} is damaged: {shown(str(error))}") from error
+    stored = {}
+    for key, one in found.items():
+        assert isinstance(one, TensorStorageMetadata)
+        if sum(math.prod(chunk.sizes) for chunk in one.chunks) != math.prod(one.size):
+            raise InputError(f"the checkpoint {path} is damaged: {shown(key)} lacks pieces")
+        stored[key] = tuple(one.size), one.properties.dtype
+    return stored
 
 
 def _check(path: Path, stored: dict[str, Any], wanted: dict[str, torch.Tensor]) -> None:
