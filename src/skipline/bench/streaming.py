@@ -80,7 +80,7 @@ SMALL = Case(
     most=12_800,
     shard_size=2_000_000,
     network="quick-resnet8",
-    steps=20,
+    steps=15,
 )
 PHOTOS = Case(
     name="JPEG photos of 256 px",
@@ -94,7 +94,7 @@ PHOTOS = Case(
     most=1_600,
     shard_size=8_000_000,
     network="resnet18",
-    steps=6,
+    steps=4,
 )
 
 
