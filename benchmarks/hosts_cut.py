@@ -6,14 +6,19 @@ import json
 import shutil
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hosts_network import Cable, cut, join, two_hosts
 from hosts_run import Started, torchrun
 
+from skipline.machine import describe_machine
+
 LONGEST = 900.0  # seconds that the whole job may take
 CABLE = Cable(bits=1e9)
+SHORT = 15  # seconds of patience, less than the cut
+EPOCHS, EVERY = 40, 50  # of digits, 11 steps each; steps between checkpoints
 TRAINING = (
     "train",
     "digits",
@@ -29,27 +34,40 @@ TRAINING = (
 )
 
 
-def cut_a_run(
-    out: Path, *, seconds: float, after: float, epochs: int = 40, arguments: tuple[str, ...] = TRAINING
-) -> dict[str, Any]:
-    """Train with and without a cut, and compare what the events of the two runs say.
+def cut_a_run(out: Path, *, seconds: float, after: float) -> dict[str, Any]:
+    """Train without a cut, with one, and with one that is longer than `distributed.timeout`; tell what events say.
 
     Args:
-        out: folder for both runs and what the hosts printed; made anew.
+        out: folder for the runs and what the hosts printed, and found.json with what is returned; made anew.
         seconds: that the cable is out.
         after: seconds from the first step to the cut.
-        epochs: of each run.
-        arguments: of skipline, without folder and epochs.
 
     Returns:
-        By run: status of each host, seconds, steps, images, and the largest gap between two steps.
+        By run: the exit status of each host, seconds, step records, last step, repeated steps, the longest pause
+        between two steps, and the steps at which it was gone on from a checkpoint.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    found = {}
-    for name, pause in (("whole", 0.0), ("cut", seconds)):
-        found[name] = _run(out.absolute() / name, pause, after, (*arguments, "--epochs", str(epochs)))
-        print(f"{name}: {json.dumps(found[name])}", flush=True)
+    runs: dict[str, Any] = {}
+    for name, pause, settings in (
+        ("whole", 0.0, ()),
+        ("cut", seconds, ()),
+        ("cut-short-timeout", seconds, ("--set", f"distributed.timeout={SHORT}")),
+    ):
+        arguments = (*TRAINING, "--epochs", str(EPOCHS), "--set", f"checkpoint_every={EVERY}", *settings)
+        runs[name] = _run(out.absolute() / name, pause, after, arguments)
+        print(f"{name}: {json.dumps(runs[name])}", flush=True)
+    machine = describe_machine()
+    found = {
+        "command": f"benchmarks/hosts.py cut --seconds {seconds:g} --after {after:g}",
+        "measured": time.strftime("%Y-%m-%d"),
+        "machine": machine,
+        "cable": str(CABLE),
+        "seconds": seconds,
+        "timeout": SHORT,
+        "checkpoint_every": EVERY,
+        "runs": runs,
+    }
     (out / "found.json").write_text(json.dumps(found, indent=1) + "\n")
     return found
 
@@ -83,23 +101,23 @@ def _run(folder: Path, pause: float, after: float, arguments: tuple[str, ...]) -
     return {"statuses": statuses, "seconds": round(time.monotonic() - begun, 1), **_told(events)}
 
 
-def _steps(events: Path) -> list[dict[str, Any]]:
-    if not events.exists():
+def _events(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
         return []
-    lines = events.read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines if line.endswith("}")]
-    return [record for record in records if record["kind"] == "step"]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
 
 
-def _told(events: Path) -> dict[str, Any]:
-    steps = _steps(events)
-    numbers = [record["step"] for record in steps]
+def _steps(path: Path) -> list[dict[str, Any]]:
+    return [event for event in _events(path) if event["kind"] == "step"]
+
+
+def _told(path: Path) -> dict[str, Any]:
+    steps = _steps(path)
+    numbers = [event["step"] for event in steps]
     return {
-        "records": len(steps),
+        "records": len(numbers),
         "last": max(numbers, default=None),
         "repeated": len(numbers) - len(set(numbers)),
+        "longest_pause": max((b["time"] - a["time"] for a, b in pairwise(steps)), default=None),
+        "resumed_at": [event["step"] for event in _events(path) if event["kind"] == "resume"],
     }
-
-
-if __name__ == "__main__":
-    cut_a_run(Path("runs/cut"), seconds=30.0, after=20.0)

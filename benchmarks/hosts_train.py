@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 from hosts_network import Host
 from hosts_run import SOURCE, Started, torchrun
@@ -67,5 +66,5 @@ def _rates(folder: Path) -> list[float]:
 
 
 def told(rates: Sequence[float]) -> str:
-    """Median and range, for people."""
-    return f"{median(rates):,.1f} [{min(rates):,.1f}, {max(rates):,.1f}]"
+    """The fastest and the slowest, for people."""
+    return f"{max(rates):,.1f} (slowest {min(rates):,.1f})"
