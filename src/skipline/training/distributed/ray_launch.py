@@ -194,7 +194,7 @@ class _Job:
             except self._ray.exceptions.RayError:
                 if not request.number:
                     raise
-                # A signal to all processes of a session ends a cluster of our own as well.
+                # A signal to a whole group of processes ends a cluster of our own as well.
                 return 128 + request.number
         decided = self._ray.get(self._desk.outcome.remote())
         if decided is not None:
