@@ -79,7 +79,7 @@ def odd_images(count: int) -> ImageSet:
     return ImageSet(pixels, rng.integers(0, 3, count), ("a", "b", "c"), "train", "none")
 
 
-def trained(count: int, settings: list[str], folder: Path, group: Group) -> dict[str, Any]:
+def trained(count: int, settings: list[str], folder: Path, group: Group, sync: bool = True) -> dict[str, Any]:
     recipe = changed(
         Recipe(name="test"),
         ["epochs=2", "optimizer.lr=0.01", "batch_size=16", "augmentation.mixup=0.3", *settings],
@@ -96,7 +96,7 @@ def trained(count: int, settings: list[str], folder: Path, group: Group) -> dict
     batches.taken = []
     folder.mkdir(exist_ok=True)
     network = Exact(models.create("resnet20", classes=3, channels=1, seed=0))
-    if not group.alone:
+    if sync and not group.alone:
         synchronised(network)
     losses: list[float] = []
 
@@ -171,6 +171,22 @@ def test_gradients_that_travel_as_bf16_are_rounded_and_no_more(tmp_path: Path) -
             off = (first["weights"][key] - value).abs().max()
             assert off <= 2**-7 * step, "8 bits of mantissa"
             assert key != "inner.conv1.weight" or off > 0, "something was rounded"
+
+
+def _statistics_of_a_sharded_network(folder: Path) -> list[dict[str, torch.Tensor]]:
+    group = joined()
+    weights = trained(53, ["distributed.sharded=true", "epochs=1"], folder, group, sync=False)["weights"]
+    return [{key: value for key, value in weights.items() if "running" in key}]
+
+
+def test_a_sharded_checkpoint_holds_the_statistics_of_the_first_process(tmp_path: Path) -> None:
+    (first,), (second,) = in_processes(2, _statistics_of_a_sharded_network, tmp_path / "run")
+    assert len(first) == 38
+    for (
+        key,
+        value,
+    ) in first.items():  # each normalises by its own part; with the last checkpoint they are one again
+        assert torch.equal(value, second[key]), key
 
 
 # --- runs ----------------------------------------------------------------------------------------
