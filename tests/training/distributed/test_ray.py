@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from skipline.training.checkpoint import load_checkpoint
+from skipline.training.distributed import parent
 from skipline.training.distributed.environment import Place, place_from
 from skipline.training.distributed.ray_worker import Desk, variables_of
 
@@ -67,6 +69,20 @@ def test_lines_leave_the_desk_once_and_in_order() -> None:
     desk.say(2, "b\n")
     assert desk.said() == [(1, "a\n"), (2, "b\n")]
     assert desk.said() == []
+
+
+def test_a_process_ends_when_its_worker_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = iter([7, 7, 1])
+    ended: list[int] = []
+    done = threading.Event()
+    monkeypatch.setattr(parent, "LOOK", 0.0)
+    monkeypatch.setattr(parent.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(parent.os, "_exit", lambda status: (ended.append(status), done.set()))
+    monkeypatch.setenv(parent.PARENT, "7")
+    parent.end_with_parent()
+    assert done.wait(10)
+    assert ended == [1]
+    assert next(parents, None) is None
 
 
 def test_ray_trains_like_torchrun_although_a_process_was_killed(tmp_path: Path) -> None:
