@@ -79,6 +79,15 @@ def odd_images(count: int) -> ImageSet:
     return ImageSet(pixels, rng.integers(0, 3, count), ("a", "b", "c"), "train", "none")
 
 
+class CtrlCAt(Observer):
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step(self, record: StepRecord) -> None:
+        if record.step == self._step:
+            signal.raise_signal(signal.SIGINT)
+
+
 def trained(count: int, settings: list[str], folder: Path, group: Group, sync: bool = True) -> dict[str, Any]:
     recipe = changed(
         Recipe(name="test"),
@@ -111,7 +120,7 @@ def trained(count: int, settings: list[str], folder: Path, group: Group, sync: b
         Execution(threads=1),
         folder / f"{group.rank}.ckpt",
         lambda network: Scored(0.0, None),
-        [Losses()],
+        [Losses(), CtrlCAt(stop_at)],
         objective=EXACT,
         group=group,
     )
@@ -175,7 +184,8 @@ def test_gradients_that_travel_as_bf16_are_rounded_and_no_more(tmp_path: Path) -
 
 def _statistics_of_a_sharded_network(folder: Path) -> list[dict[str, torch.Tensor]]:
     group = joined()
-    weights = trained(53, ["distributed.sharded=true", "epochs=1"], folder, group, sync=False)["weights"]
+    ended = trained(53, ["distributed.sharded=true"], folder, group, sync=False, stop_at=3)
+    weights = ended["weights"]
     return [{key: value for key, value in weights.items() if "running" in key}]
 
 
@@ -190,15 +200,6 @@ def test_a_sharded_checkpoint_holds_the_statistics_of_the_first_process(tmp_path
 
 
 # --- runs ----------------------------------------------------------------------------------------
-
-
-class CtrlCAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _run(plan: Plan, folder: Path, dataset: Dataset, stop_at: int = 0) -> RunResult:
