@@ -88,7 +88,9 @@ class CtrlCAt(Observer):
             signal.raise_signal(signal.SIGINT)
 
 
-def trained(count: int, settings: list[str], folder: Path, group: Group, sync: bool = True) -> dict[str, Any]:
+def trained(
+    count: int, settings: list[str], folder: Path, group: Group, sync: bool = True, stop_at: int = 0
+) -> dict[str, Any]:
     recipe = changed(
         Recipe(name="test"),
         ["epochs=2", "optimizer.lr=0.01", "batch_size=16", "augmentation.mixup=0.3", *settings],
