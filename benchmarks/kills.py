@@ -1,10 +1,10 @@
-"""Kill a process of a training run at a random moment, many times; every run must end in the bits of the undisturbed one.
+"""Kill a process of a training run at a random moment, many times; every run must end in the undisturbed one's bits.
 
     python benchmarks/kills.py --times 20 --seed 0 [--sharded]
 
-Trains resnet20 on digits in two processes (`--nproc 2`), once undisturbed and then `--times` times with a SIGKILL: of a
-random process, at a random moment between the start of the command and the end of the undisturbed run, when the processes
-may be loading, training, measuring or writing. Prints a line a run and, in the end, how many ended well.
+Trains resnet20 on digits in two processes (`--nproc 2`), once undisturbed and then `--times` times with a SIGKILL: of
+a random process, at a random moment between the start of the command and the end of the undisturbed run, when the
+processes may be loading, training, measuring or writing. Prints a line a run and, in the end, how many ended well.
 Needs /proc. Machine of docs/scale.md: AMD EPYC, 2 cores, AVX-512; 20 runs take about ten minutes.
 """
 
@@ -98,8 +98,9 @@ def main() -> None:
             same = status == 0 and ended[:2] == (weights, steps)
             well += same
             print(
-                f"{number:2}  process {victim} {'killed' if killed else 'had ended'} at {moment:5.1f} s: status {status}, "
-                f"{took:5.1f} s, resumed {ended[2]} x, {ended[1]} steps, weights {'equal' if same else 'DIFFER'}",
+                f"{number:2}  process {victim} {'killed' if killed else 'had ended'} at {moment:5.1f} s: status "
+                f"{status}, {took:5.1f} s, resumed {ended[2]} x, {ended[1]} steps, "
+                f"weights {'equal' if same else 'DIFFER'}",
                 flush=True,
             )
     print(f"{well} of {options.times} ended in the same bits")

@@ -31,11 +31,11 @@ def main() -> None:
         print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}))
         return
     print(machine)
-    print(f"{'':<46} {'shards':>10} {'cache':>10} {'ratio':>6}  range        bytes an image")
+    print(f"{'':<54} {'shards':>10} {'cache':>10} {'ratio':>6}  range        bytes an image")
     for row in rows:
         low, high = row.ratio_range
         print(
-            f"{row.what:<46} {row.ours:>10,.0f} {row.peer:>10,.0f} {row.ratio:>6.2f}  {low:.2f} to {high:.2f} "
+            f"{row.what:<54} {row.ours:>10,.0f} {row.peer:>10,.0f} {row.ratio:>6.2f}  {low:.2f} to {high:.2f} "
             f"{row.notes['bytes_per_image']:>9,}"
         )
 

@@ -18,7 +18,7 @@ from PIL import Image
 from skipline.errors import InputError, StorageError
 from skipline.report import write_report
 from skipline.report.page import write_page
-from skipline.report.provenance import command_line
+from skipline.report.provenance import command_line, machine_section
 from skipline.report.reading import read_run
 from skipline.report.results import PICTURE_BUDGET
 
@@ -347,6 +347,15 @@ def test_the_command_to_run_it_again(runs: Any) -> None:
     ]
     (folder / "recipe.toml").unlink()
     assert "train digits --model resnet56 --recipe tiny --epochs 1 --seed 0" in command_line(read_run(folder))
+
+
+def test_several_processes_are_named_and_wanted_again(runs: Any) -> None:
+    folder = runs.make(epochs=1)
+    events = (folder / "events.jsonl").read_text().replace('"threads": 2', '"threads": 1, "processes": 4')
+    (folder / "events.jsonl").write_text(events)
+    run = read_run(folder)
+    assert command_line(run).endswith("--threads 1 --nproc 4 --twin")
+    assert "4, which share every batch" in machine_section(run)
 
 
 def test_a_report_is_replaced_whole_or_not_at_all(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,21 @@
-"""Augmented batches a second from shards that are decoded on the way, against the same from the decoded cache."""
+"""Images a second from shards that are decoded on the way, against the same from the decoded cache."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from skipline import models
 from skipline.bench.comparison import Row, in_turn
+from skipline.bench.own_step import LOSS, OwnStep
 from skipline.bench.temporary_home import temporary_home
 from skipline.data import (
     IMAGENET_MEAN,
@@ -24,6 +29,10 @@ from skipline.data import (
     silent,
 )
 from skipline.data.shards import pack
+from skipline.machine import available_cores
+from skipline.training.autotune import choose_execution
+
+MINUTES = 10.0  # of the run that the way to compute is chosen for: too short for a minute of compiling
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Case:
 
     Attributes:
         name: for people.
+        views: what becomes of them, for people.
         stored: pixels of the stored square.
         side: pixels of the view.
         augmentation: of the views.
@@ -40,9 +50,12 @@ class Case:
         size: width and height of these.
         most: images that a turn takes at most.
         shard_size: bytes.
+        network: that is trained on them.
+        steps: of training in a turn.
     """
 
     name: str
+    views: str
     stored: int
     side: int
     augmentation: Augmentation
@@ -51,10 +64,13 @@ class Case:
     size: tuple[int, int]
     most: int
     shard_size: int
+    network: str
+    steps: int
 
 
 SMALL = Case(
-    name="JPEG files of 32 x 32, crop and flip",
+    name="JPEG files of 32 x 32",
+    views="crop and flip",
     stored=32,
     side=32,
     augmentation=Augmentation(pad_crop=4, flip="random"),
@@ -63,9 +79,12 @@ SMALL = Case(
     size=(32, 32),
     most=12_800,
     shard_size=2_000_000,
+    network="quick-resnet8",
+    steps=15,
 )
 PHOTOS = Case(
-    name="JPEG photos of 256 px, random crops of 224",
+    name="JPEG photos of 256 px",
+    views="random crops of 224",
     stored=256,
     side=224,
     augmentation=Augmentation(random_resized_crop=0.35, flip="random"),
@@ -74,6 +93,8 @@ PHOTOS = Case(
     size=(341, 256),
     most=1_600,
     shard_size=8_000_000,
+    network="resnet18",
+    steps=4,
 )
 
 
@@ -86,7 +107,8 @@ def streaming_rows(
 ) -> tuple[Row, ...]:
     """Compare streaming with the cache, on small images and on photos, with all cores on both sides.
 
-    A turn is an epoch, or the first batches of one. Shards and cache lie on the same disk, and both have been read once
+    Of each there are two rows: batches alone, of an epoch or what begins one; and steps of training on them, where
+    decoding and the network share the cores. Shards and cache lie on the same disk, and both have been read once
     before, as far as memory holds them.
 
     Args:
@@ -95,10 +117,11 @@ def streaming_rows(
         photos: a source of photos; None makes some.
         progress: told about packing, decoding and turns.
     """
-    return tuple(_row(case, given, turns, progress) for case, given in ((SMALL, small), (PHOTOS, photos)))
+    pairs = ((SMALL, small), (PHOTOS, photos))
+    return tuple(row for case, given in pairs for row in _rows(case, given, turns, progress))
 
 
-def _row(case: Case, source: str | Path | None, turns: int, progress: Progress) -> Row:
+def _rows(case: Case, source: str | Path | None, turns: int, progress: Progress) -> tuple[Row, Row]:
     with tempfile.TemporaryDirectory(prefix="skipline-bench-") as place, temporary_home(Path(place, "home")):
         if source is None:
             source = Path(place, "images")
@@ -115,15 +138,24 @@ def _row(case: Case, source: str | Path | None, turns: int, progress: Progress) 
                 sum(shard.size for shard in train) / sum(shard.samples for shard in train)
             ),
         }
-        return in_turn(
-            case.name,
-            lambda: _rate(streamed),
-            lambda: _rate(cached),
-            "decoded cache",
-            turns=turns,
-            notes=notes,
-            progress=progress,
+        step = _step(case, cached, progress)
+        works: tuple[tuple[str, Callable[[Batches], float]], ...] = (
+            (f"batches of {case.name}, {case.views}", _rate),
+            (f"training {case.network} on {case.name}", lambda batches: _trained(batches, step, case.steps)),
         )
+        alone, trained = (
+            in_turn(
+                what,
+                partial(work, streamed),
+                partial(work, cached),
+                "decoded cache",
+                turns=turns,
+                notes=notes,
+                progress=progress,
+            )
+            for what, work in works
+        )
+        return alone, trained
 
 
 def _batches(images: ImageSet, case: Case) -> Batches:
@@ -141,6 +173,37 @@ def _rate(batches: Batches) -> float:
     start = time.perf_counter()
     seen = sum(len(batch.labels) for batch in batches.epoch(0))
     return seen / (time.perf_counter() - start)
+
+
+def _trained(batches: Batches, step: OwnStep, count: int) -> float:
+    """Images a second over the first steps of an epoch, batches made ahead as in a run."""
+    stream = batches.epoch(0)
+    start, seen = time.perf_counter(), 0
+    try:
+        for batch in islice(stream, count):
+            step(batch.images, batch.targets)
+            seen += len(batch.labels)
+        return seen / (time.perf_counter() - start)
+    finally:
+        stream.close()
+
+
+def _step(case: Case, batches: Batches, progress: Progress) -> OwnStep:
+    """A training step, computed in the way that a run would choose."""
+    network = models.create(case.network, classes=10, channels=3, seed=0).train()
+    first = batches.batch(0, 0)
+    chosen = choose_execution(
+        network,
+        first.images,
+        first.targets,
+        LOSS,
+        precision="auto",
+        threads=(available_cores(),),
+        steps=batches.steps_per_epoch,
+        minutes=MINUTES,
+        progress=progress,
+    )
+    return OwnStep(network, chosen)
 
 
 def _make_images(folder: Path, case: Case) -> None:

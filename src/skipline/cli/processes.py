@@ -1,7 +1,8 @@
 """The command line in several processes: the first one speaks, no mistake is told twice, and none is begun anew.
 
-torchrun begins every job anew in which a process failed. A mistake of the user, a loss that is not finite or Ctrl-C
-would only happen again, so a process leaves its exit status in a file, and those that torchrun starts next end at once.
+torchrun and Ray begin every job anew in which a process failed. A mistake of the user, a loss that is not finite or
+Ctrl-C would only happen again, so a process leaves its exit status in a file, and those that are started next end at
+once.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import tempfile
 from pathlib import Path
 
 from skipline.cli.console import err, log, out
-from skipline.errors import DistributedError, InputError, SkiplineError
+from skipline.errors import DistributedError, InputError, SkiplineError, UnknownNameError
 
 OUTCOME = "SKIPLINE_OUTCOME"  # names the file
+LAUNCHERS = ("ray", "torchrun")
 
 
 def among_others() -> bool:
@@ -27,35 +29,77 @@ def among_others() -> bool:
     return place is not None and place.size > 1
 
 
-def start_processes(processes: int, restarts: int) -> int:
-    """Run this command line in several processes on this machine.
+def run_in_processes(
+    processes: int | None, restarts: int, launcher: str | None, threads: int | None
+) -> int | None:
+    """Run this command line in several processes, where that is wanted and this is none of them.
 
     Args:
-        processes: at least 1.
+        processes: at least 1; None is one without a launcher.
         restarts: how often they may begin anew after one of them died.
+        launcher: "torchrun" for this machine or "ray" for a cluster; None is the former.
+        threads: of each process, where the user has said so.
 
     Returns:
-        The exit status.
+        The exit status; None where this process is to do the work.
 
     Raises:
-        InputError: an impossible number.
+        UnknownNameError: no such launcher.
+        InputError: an impossible number, a launcher without a number, or a cluster that cannot be used.
+        MissingExtraError: Ray Train is not installed.
         DistributedError: processes died too often.
     """
+    if launcher is not None and launcher not in LAUNCHERS:
+        raise UnknownNameError("launcher", launcher, LAUNCHERS)
+    if launcher is not None and processes is None:
+        raise InputError(f"--launcher {launcher} needs --nproc N, the number of processes")
+    if processes is None or (processes == 1 and launcher != "ray") or OUTCOME in os.environ or among_others():
+        return None
     if processes < 1 or restarts < 0:
         raise InputError(
             f"--nproc must be at least 1 and --restarts at least 0, got {processes} and {restarts}"
         )
+    with tempfile.TemporaryDirectory(prefix="skipline-") as scratch:
+        if launcher == "ray":
+            return _on_ray(processes, restarts, threads, Path(scratch))
+        return _by_torchrun(processes, restarts, Path(scratch))
+
+
+def _by_torchrun(processes: int, restarts: int, scratch: Path) -> int:
     from skipline.training.distributed.launch import launch
 
-    with tempfile.TemporaryDirectory(prefix="skipline-") as scratch:
-        outcome = Path(scratch) / "outcome"
-        try:
-            status = launch(sys.argv[1:], processes, restarts, Path(scratch), {OUTCOME: str(outcome)})
-        except DistributedError:
-            if outcome.exists():
-                return int(outcome.read_text())
-            raise
-        return int(outcome.read_text()) if outcome.exists() else status
+    outcome = scratch / "outcome"
+    try:
+        status = launch(sys.argv[1:], processes, restarts, scratch, {OUTCOME: str(outcome)})
+    except DistributedError:
+        if outcome.exists():
+            return int(outcome.read_text())
+        raise
+    return int(outcome.read_text()) if outcome.exists() else status
+
+
+def _on_ray(processes: int, restarts: int, threads: int | None, scratch: Path) -> int:
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads must be at least 1, got {threads}")
+    from skipline.training.distributed.ray_launch import launch_on_ray
+
+    return launch_on_ray(
+        sys.argv[1:],
+        processes,
+        restarts,
+        scratch,
+        cores=threads or 1,
+        outcome=OUTCOME,
+        write=_write,
+        say=log,
+    )
+
+
+def _write(stream: int, text: str) -> None:
+    """Pass on lines that a process has made fit to be printed."""
+    file = sys.stdout if stream == 1 else sys.stderr
+    file.write(text)
+    file.flush()
 
 
 def join() -> bool:
@@ -65,7 +109,9 @@ def join() -> bool:
         Whether this process prints.
     """
     from skipline.training.distributed import group
+    from skipline.training.distributed.parent import end_with_parent
 
+    end_with_parent()
     joined = group()
     if not joined.first:
         out.quiet = err.quiet = True

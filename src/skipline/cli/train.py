@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipline.cli.console import Bars, emit_json, log, out
-from skipline.cli.processes import among_others, join, start_processes
+from skipline.cli.processes import join, run_in_processes
 from skipline.errors import InputError
 
 
@@ -60,8 +60,12 @@ def train(
         bool, typer.Option("--no-probes", help="Do not look inside the network while it trains.")
     ] = False,
     nproc: Annotated[
-        int, typer.Option(help="Processes on this machine that share every batch; one a GPU.")
-    ] = 1,
+        int | None, typer.Option(help="Processes that share every batch; one a GPU. Default: 1.")
+    ] = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(help="With --nproc: torchrun (this machine, the default) or ray (a Ray cluster)."),
+    ] = None,
     restarts: Annotated[
         int, typer.Option(help="With --nproc: how often all may begin anew after a process died.")
     ] = 10,
@@ -70,8 +74,8 @@ def train(
     """Train, or resume; print where bundle and report lie."""
     if (source is None) == (resume is None):
         raise InputError("expected a SOURCE to train on, or --resume RUN" + (", not both" if source else ""))
-    if nproc != 1 and not among_others():
-        raise typer.Exit(start_processes(nproc, restarts))
+    if (status := run_in_processes(nproc, restarts, launcher, threads)) is not None:
+        raise typer.Exit(status)
     from skipline import api
     from skipline.cli.training_display import TrainingDisplay
     from skipline.training.tensorboard import TensorBoard

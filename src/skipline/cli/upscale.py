@@ -10,7 +10,7 @@ from rich.table import Table
 
 from skipline.cli.console import Bars, emit_json, log, out
 from skipline.cli.names import printable
-from skipline.cli.processes import among_others, join, start_processes
+from skipline.cli.processes import join, run_in_processes
 from skipline.cli.train import duration
 from skipline.errors import InputError
 
@@ -65,8 +65,12 @@ def train(
     threads: Annotated[int | None, typer.Option(help="PyTorch's; default: one a core.")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where downloads are looked for and put.")] = None,
     nproc: Annotated[
-        int, typer.Option(help="Processes on this machine that share every batch; one a GPU.")
-    ] = 1,
+        int | None, typer.Option(help="Processes that share every batch; one a GPU. Default: 1.")
+    ] = None,
+    launcher: Annotated[
+        str | None,
+        typer.Option(help="With --nproc: torchrun (this machine, the default) or ray (a Ray cluster)."),
+    ] = None,
     restarts: Annotated[
         int, typer.Option(help="With --nproc: how often all may begin anew after a process died.")
     ] = 10,
@@ -75,8 +79,8 @@ def train(
     """Train, or resume; print where bundle and report lie."""
     if source is not None and resume is not None:
         raise InputError("expected a SOURCE to train on, or --resume RUN, not both")
-    if nproc != 1 and not among_others():
-        raise typer.Exit(start_processes(nproc, restarts))
+    if (status := run_in_processes(nproc, restarts, launcher, threads)) is not None:
+        raise typer.Exit(status)
     from skipline.api.upscaling import resume_upscaler, train_upscaler
     from skipline.cli.training_display import TrainingDisplay
 

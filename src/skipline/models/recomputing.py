@@ -34,11 +34,13 @@ def recomputed(
 def hooked(module: nn.Module) -> bool:
     """Whether something watches a module in this one: a probe must not see the second pass.
 
-    Hooks of the module itself are not called again, and those that bring a block's weights together where training is
-    sharded must not turn recomputing off.
+    Hooks of the module itself are not called again. Those that bring weights together where training is sharded (FSDP,
+    whose modules have `unshard`) are to be called in both passes.
     """
     return any(
-        inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules() if inner is not module
+        inner._forward_hooks or inner._forward_pre_hooks
+        for inner in module.modules()
+        if inner is not module and not hasattr(inner, "unshard")
     )
 
 

@@ -72,6 +72,7 @@ def machine_section(run: RunRecord) -> Markup:
         ("Device", start.device),
         ("Precision", start.precision),
         *([("Threads", str(start.threads))] if start.threads is not None else []),
+        *([("Processes", f"{start.processes:,}, which share every batch")] if start.processes > 1 else []),
         ("Seed", str(start.seed)),
         ("Batch size", f"{start.batch_size:,}"),
         ("Steps an epoch", f"{start.steps_per_epoch:,}"),
@@ -119,6 +120,8 @@ def command_line(run: RunRecord) -> str:
         words += ["--shortcut", str(shortcut)]
     if start.threads is not None:
         words += ["--threads", str(start.threads)]
+    if start.processes > 1:
+        words += ["--nproc", str(start.processes)]
     if plan.get("data_root"):
         words += ["--data-root", str(plan["data_root"])]
     words += ["--strict"] if plan.get("strict") else []

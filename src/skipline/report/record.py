@@ -73,6 +73,7 @@ class Start(Record):
     machine: dict[str, Any] = {}
     precision: str = "not recorded"
     threads: Whole | None = None
+    processes: Whole = 1
     device: str = "not recorded"
     seed: Whole
     epochs: Whole

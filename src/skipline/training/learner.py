@@ -101,7 +101,8 @@ class Learner:
         learning = [parameter.requires_grad for parameter in self.network.parameters()]
         if learning != self._learning:
             assert isinstance(self._computed, nn.Module)
-            self._forward, self._learning = self._group.parallel(self._computed), learning
+            bf16 = self._recipe.distributed.bf16_gradients
+            self._forward, self._learning = self._group.parallel(self._computed, bf16), learning
 
     def step(self, batches: Sequence[Batch], rate: float, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step.

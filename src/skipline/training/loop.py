@@ -246,6 +246,8 @@ class Loop:
         if self.recipe.distributed.sharded:
             from skipline.training.distributed.sharded_checkpoint import save_sharded
 
+            # Each process writes some of the running statistics: they must be the first one's, as the bundle's will be.
+            self._group.same_buffers(self.network)
             values = {**self._values(), "random": as_text(random_states(self._group))}
             save_sharded(sharded_path(self._checkpoint), self.network, self.optimizer, values)
         else:

@@ -175,11 +175,14 @@ class Distributed(_Section):
             own part of it: then the result does not depend on how many processes share a batch.
         sharded: every process keeps a part of each weight, of its gradient and of the optimiser's state (FSDP), for
             networks that do not fit; without, each has all of them and only gradients travel.
+        bf16_gradients: gradients travel as bfloat16, half the bytes, where the network between processes is slow; every
+            process rounds its share before they are added up. Not with `sharded`.
         timeout: seconds after which a process that gives no answer ends the attempt.
     """
 
     sync_norm: bool = False
     sharded: bool = False
+    bf16_gradients: bool = False
     timeout: Annotated[float, Field(ge=1, le=86_400)] = 300.0
 
 

@@ -212,7 +212,7 @@ def _prepared(
     if plan.recipe.distributed.sharded:
         from skipline.training.distributed.sharded import objections
 
-        if found := objections(plan.recipe, bf16=plan.recipe.precision != "fp32"):
+        if found := objections(plan.recipe):
             raise RecipeError(found)
     torch.set_num_threads(usable_threads(plan.threads or None))
     # A run that goes on has taken over what weights bring, and its checkpoint holds what became of them.

@@ -20,7 +20,7 @@ import pytest
 from skipline.data import open_source
 from skipline.data.shards import pack, verify
 from skipline.data.shards import packing as module
-from skipline.errors import CorruptImageError, InputError, SourceError
+from skipline.errors import CorruptImageError, InputError, MissingExtraError, SourceError
 
 pytest.importorskip("webdataset", reason="the extra shards is not installed")
 SIZE = 40_000
@@ -145,6 +145,18 @@ def test_broken_photos_are_left_out_and_named(source: Path, tmp_path: Path) -> N
     assert packed.manifest.to_json()["samples"] == {"train": 41, "test": 10}
     with pytest.raises(CorruptImageError, match=r"^train/cat/bad\.jpg: not an image"):
         pack(source, tmp_path / "strict", strict=True)
+
+
+def test_without_webdataset_packing_says_how_to_install_it_and_writes_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    with pytest.raises(MissingExtraError) as refused:
+        pack(source, tmp_path / "set")
+    assert str(refused.value) == (
+        "writing shards needs webdataset, which is not installed: pip install 'skipline[shards]'"
+    )
+    assert not (tmp_path / "set").exists()
 
 
 # --- the same bytes -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from skipline.training import Recipe
 from skipline.training.distributed.sharded import accumulate, objections, shard, whole_state
 from skipline.training.distributed.sync_norm import synchronised
 from skipline.training.optimizer import build_optimizer, heads, set_rate
-from skipline.training.recipe import Finetune, Optimizer
+from skipline.training.recipe import Distributed, Finetune, Optimizer
 
 STEPS, BATCH = 5, 6
 RECIPES = {
@@ -114,8 +115,8 @@ def sharded_runs() -> dict[Any, Any]:
             results[name, kind, dtype] = units, whole_state(network), norms, held
     results["bf16"] = in_bf16()
     results["others"] = others()
-    for wanted in (False, True):
-        results["recomputing", wanted] = recomputing(wanted)
+    for wanted, bf16 in itertools.product((False, True), repeat=2):
+        results["recomputing", wanted, bf16] = recomputing(wanted, bf16)
     return results
 
 
@@ -137,7 +138,7 @@ def in_bf16() -> Any:
     return losses, dtypes, logits.dtype
 
 
-def recomputing(wanted: bool) -> tuple[list[torch.Tensor], int]:
+def recomputing(wanted: bool, bf16: bool) -> tuple[list[torch.Tensor], int]:
     """Gradients and statistics after one pass, and how often a block was computed."""
     network = build("resnet20")
     blocks = [module for module in network.modules() if isinstance(module, models.Block)]
@@ -155,12 +156,12 @@ def recomputing(wanted: bool) -> tuple[list[torch.Tensor], int]:
         return weights
 
     synchronised(network)
-    shard(network)
+    shard(network, bf16=bf16)
     for block in blocks:
         block.recompute = wanted
         block.weights = count(block)  # type: ignore[attr-defined]
     images, labels = next(batches())
-    F.cross_entropy(network(images[own_share()]), labels[own_share()]).backward()
+    F.cross_entropy(network(images[own_share()]).float(), labels[own_share()]).backward()
     gradients = [whole(parameter.grad) for parameter in network.parameters() if parameter.grad is not None]
     return [*gradients, *network.buffers()], passes
 
@@ -273,18 +274,21 @@ def test_evaluation_frozen_weights_and_accumulation(both: list[dict[Any, Any]]) 
         torch.testing.assert_close(got, parameter.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_gradient_checkpointing_computes_again_and_changes_no_bit(both: list[dict[Any, Any]]) -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradient_checkpointing_computes_again_and_changes_no_bit(
+    both: list[dict[Any, Any]], bf16: bool
+) -> None:
     for result in both:
-        (plain, passes), (again, more) = (result["recomputing", wanted] for wanted in (False, True))
+        (plain, passes), (again, more) = (result["recomputing", wanted, bf16] for wanted in (False, True))
         assert (passes, more) == (9, 18)  # nine blocks, once or twice
         assert all(map(torch.equal, plain, again))
 
 
 def test_what_cannot_be_combined_is_said_in_words() -> None:
-    assert objections(Recipe(gradient_checkpointing=True), bf16=False) == []
-    said = objections(Recipe(ema=0.9, gradient_checkpointing=True), bf16=True, compiled=True)
-    assert [sentence.split()[0] for sentence in said] == ["ema", "gradient_checkpointing", "torch.compile"]
-    assert objections(Recipe(lookahead=True), bf16=False) == [
+    assert objections(Recipe(gradient_checkpointing=True)) == []
+    both = Recipe(ema=0.9, distributed=Distributed(bf16_gradients=True))
+    assert [sentence.split()[0] for sentence in objections(both)] == ["ema", "distributed.bf16_gradients"]
+    assert objections(Recipe(lookahead=True)) == [
         "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
         "leave it out (--set lookahead=false)"
     ]

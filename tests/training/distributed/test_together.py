@@ -79,7 +79,18 @@ def odd_images(count: int) -> ImageSet:
     return ImageSet(pixels, rng.integers(0, 3, count), ("a", "b", "c"), "train", "none")
 
 
-def trained(count: int, settings: list[str], folder: Path, group: Group) -> dict[str, Any]:
+class CtrlCAt(Observer):
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step(self, record: StepRecord) -> None:
+        if record.step == self._step:
+            signal.raise_signal(signal.SIGINT)
+
+
+def trained(
+    count: int, settings: list[str], folder: Path, group: Group, sync: bool = True, stop_at: int = 0
+) -> dict[str, Any]:
     recipe = changed(
         Recipe(name="test"),
         ["epochs=2", "optimizer.lr=0.01", "batch_size=16", "augmentation.mixup=0.3", *settings],
@@ -96,7 +107,7 @@ def trained(count: int, settings: list[str], folder: Path, group: Group) -> dict
     batches.taken = []
     folder.mkdir(exist_ok=True)
     network = Exact(models.create("resnet20", classes=3, channels=1, seed=0))
-    if not group.alone:
+    if sync and not group.alone:
         synchronised(network)
     losses: list[float] = []
 
@@ -111,7 +122,7 @@ def trained(count: int, settings: list[str], folder: Path, group: Group) -> dict
         Execution(threads=1),
         folder / f"{group.rank}.ckpt",
         lambda network: Scored(0.0, None),
-        [Losses()],
+        [Losses(), CtrlCAt(stop_at)],
         objective=EXACT,
         group=group,
     )
@@ -157,16 +168,40 @@ def test_processes_that_share_batches_are_one_process(
     assert [path.name for path in (tmp_path / "many").iterdir()] == ["0.ckpt"], "the first one alone writes"
 
 
+def test_gradients_that_travel_as_bf16_are_rounded_and_no_more(tmp_path: Path) -> None:
+    settings = ["epochs=1", "batch_size=40", "optimizer.momentum=0"]
+    whole = trained(40, settings, tmp_path / "one", Group())
+    settings += ["distributed.bf16_gradients=true"]
+    first, second = in_processes(2, _trained_together, 40, settings, tmp_path / "two")
+    assert first["losses"] == pytest.approx(whole["losses"], abs=1e-6), "the forward pass is as it was"
+    fresh = models.create("resnet20", classes=3, channels=1, seed=0).state_dict()
+    for key, value in whole["weights"].items():
+        assert torch.equal(first["weights"][key], second["weights"][key]), key
+        if "running" not in key and "tracked" not in key:
+            step = (value - fresh[key.removeprefix("inner.")]).abs().max()
+            off = (first["weights"][key] - value).abs().max()
+            assert off <= 2**-7 * step, "8 bits of mantissa"
+            assert key != "inner.conv1.weight" or off > 0, "something was rounded"
+
+
+def _statistics_of_a_sharded_network(folder: Path) -> list[dict[str, torch.Tensor]]:
+    group = joined()
+    ended = trained(53, ["distributed.sharded=true"], folder, group, sync=False, stop_at=3)
+    weights = ended["weights"]
+    return [{key: value for key, value in weights.items() if "running" in key}]
+
+
+def test_a_sharded_checkpoint_holds_the_statistics_of_the_first_process(tmp_path: Path) -> None:
+    (first,), (second,) = in_processes(2, _statistics_of_a_sharded_network, tmp_path / "run")
+    assert len(first) == 38
+    for (
+        key,
+        value,
+    ) in first.items():  # each normalises by its own part; with the last checkpoint they are one again
+        assert torch.equal(value, second[key]), key
+
+
 # --- runs ----------------------------------------------------------------------------------------
-
-
-class CtrlCAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _run(plan: Plan, folder: Path, dataset: Dataset, stop_at: int = 0) -> RunResult:

@@ -19,6 +19,7 @@ from skipline.data.shards.order import BUFFER, windowed_order
 from skipline.data.shards.samples import Read, Samples, joined_reads
 from skipline.errors import CorruptImageError
 
+TASKS = 4  # a thread, of a batch: with one for every small image, handing them out would take longer than decoding
 MOST_BROKEN = 1_000  # in a row: more is no damage of some images
 Pixels = npt.NDArray[np.uint8]
 Made = TypeVar("Made")
@@ -172,15 +173,16 @@ class LazyImages:
         samples = self._samples
         streams = max(cores(), *(samples.places[number].streams for number in np.unique(samples.shard[rows])))
         reads = joined_reads(samples, rows, max(1, -(-len(rows) // streams)))
-        if len(reads) == 1:
-            yield from self._read_and_decode(reads[0])
-            return
-        with quiet_pillow(), ThreadPoolExecutor(min(streams, len(reads)), "skipline-shards") as pool:
+        tasks = min(len(reads), TASKS * streams)
+        with quiet_pillow(), ThreadPoolExecutor(min(streams, tasks), "skipline-shards") as pool:
             try:
-                for part in pool.map(self._read_and_decode, reads):
+                for part in pool.map(self._several, (reads[n::tasks] for n in range(tasks))):
                     yield from part
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _several(self, reads: Iterable[Read]) -> list[tuple[int, Pixels | None]]:
+        return [image for read in reads for image in self._read_and_decode(read)]
 
     def _read_and_decode(self, read: Read) -> list[tuple[int, Pixels | None]]:
         samples, ahead = self._samples, self._ahead

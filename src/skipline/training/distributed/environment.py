@@ -127,8 +127,8 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
         return int(text or "")
     except ValueError:
         raise InputError(
-            f"{name}: expected a number, as torchrun or srun sets it, got {text!r}. To train on this machine alone use "
-            "--nproc N"
+            f"{name}: expected a number, as torchrun or srun sets it, got {text and repr(text)}. To train on this "
+            "machine alone use --nproc N"
         ) from None
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
 from skipline.errors import DistributedError, OtherProcessError, SkiplineError
 from skipline.training.distributed.environment import Place
@@ -203,15 +204,19 @@ class Group:
         loaded: dict[str, Any] = torch.load(io.BytesIO(data.cpu().numpy().tobytes()), weights_only=True)
         return loaded
 
-    def parallel(self, network: nn.Module) -> nn.Module:
+    def parallel(self, network: nn.Module, bf16: bool = False) -> nn.Module:
         """The network with gradients averaged over all processes, a bucket at a time while others are computed.
 
         Args:
             network: or what `torch.compile` made of it; on its device, with at least one parameter to learn.
+            bf16: gradients travel as bfloat16.
         """
         assert not self.alone
         # Buffers go along in every forward pass: all processes normalise with the first one's running statistics.
-        return nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
+        parallel = nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
+        if bf16:
+            parallel.register_comm_hook(None, bf16_compress_hook)
+        return parallel
 
     def without_exchange(self, network: object, wanted: bool) -> AbstractContextManager[object]:
         """A context in which gradients are added up here and not yet averaged, where that is wanted."""

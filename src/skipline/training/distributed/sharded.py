@@ -111,13 +111,11 @@ def accumulate(network: nn.Module, last: bool) -> None:
     network.set_requires_gradient_sync(last)
 
 
-def objections(recipe: Recipe, *, bf16: bool, compiled: bool = False) -> list[str]:
+def objections(recipe: Recipe) -> list[str]:
     """What a recipe asks for that sharded training cannot give.
 
     Args:
         recipe: of the run.
-        bf16: as given to `shard`.
-        compiled: the run would go through torch.compile.
 
     Returns:
         One sentence each: what, why, and what to do; empty where there is none.
@@ -132,11 +130,9 @@ def objections(recipe: Recipe, *, bf16: bool, compiled: bool = False) -> list[st
             "lookahead averages weights and statistics in one go, and of sharded weights a process has a part only: "
             "leave it out (--set lookahead=false)"
         )
-    if recipe.gradient_checkpointing and bf16:
+    if recipe.distributed.bf16_gradients:
         found.append(
-            "gradient_checkpointing and bf16 do not go together here, where the norms of a block are brought together "
-            "apart from its other weights: leave one out (--set precision=fp32)"
+            "distributed.bf16_gradients is for gradients that every process has whole: with sharding leave it out, and "
+            "take --set precision=bf16, where weights travel as bf16"
         )
-    if compiled:
-        found.append("torch.compile was not tried on sharded networks: train without it")
     return found

@@ -38,6 +38,7 @@ FORMAT = 1
 STATE = "state.json"
 PARTS = re.compile(r"parts-(\d{1,9})")
 LARGEST_STATE = 64 * 2**20  # bytes of plain values
+SCALAR = "[]"  # ends the name of a tensor without axes, which is stored as one of length 1
 
 Value = TypeVar("Value")
 
@@ -107,14 +108,6 @@ def load_sharded(path: Path, network: nn.Module, optimizer: torch.optim.Optimize
             for key, value in of.items()
         }
     return values
-
-
-def holds_checkpoint(path: Path) -> bool:
-    """Whether a save was ever completed in the folder."""
-    return (path / STATE).is_file()
-
-
-SCALAR = "[]"  # ends the name of a tensor without axes, which is stored as one of length 1
 
 
 def _of_network(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from skipline.data import Dataset, open_source
+from skipline.data import Batches, Dataset, Preprocessing, open_source
 from skipline.data.shards import pack
 from skipline.errors import CorruptImageError, InputError
-from skipline.training import Observer, Plan, StepRecord, resume_run, start_run
+from skipline.training import Observer, Plan, Recipe, StepRecord, broken_images, resume_run, start_run
 from skipline.training.broken_images import BrokenImages
 from skipline.training.checkpoint import load_checkpoint
+from skipline.training.observer import RunStart
 
 pytest.importorskip("webdataset", reason="the extra shards is not installed")
 
@@ -127,6 +129,49 @@ def test_what_the_events_name_already_is_not_noted_again(quick: Plan, damaged: P
     known = [f"train-000001.tar: {keys[n]}.png" for n in (3, 7)]
     start_run(quick, tmp_path / "run", open_source(damaged), observers=[BrokenImages(known=known)])
     assert "broken image" not in (tmp_path / "run" / "events.jsonl").read_text()
+
+
+class Others:
+    """A group whose other process has met the images 3 and 7 of the second shard."""
+
+    def __init__(self, first: bool, rows: list[int]) -> None:
+        self.first, self._rows = first, rows
+
+    def on_device(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+    def gathered(self, values: torch.Tensor) -> list[torch.Tensor]:
+        return [values, torch.tensor([-1, *self._rows])]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_process_notes_what_the_others_met(
+    first: bool, damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = open_source(damaged).train
+    start = len(json.loads((damaged / "train-000000.json").read_text())["keys"])
+    rows = [start + 3, start + 7]
+    monkeypatch.setattr(broken_images, "group", lambda: Others(first, rows))
+    noted: list[str] = []
+    batches = Batches(train, Preprocessing(1, 8, 8, (0.5,), (0.5,)), batch_size=8)
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    watching = BrokenImages()
+    watching.on_run_start(
+        RunStart(
+            network,
+            optimizer,
+            Recipe(),
+            0,
+            1,
+            1,
+            batches,
+            "top1",
+            lambda kind, **values: noted.append(values["file"]),
+        )
+    )
+    keys = json.loads((damaged / "train-000001.json").read_text())["keys"]
+    assert noted == ([f"train-000001.tar: {keys[n]}.png" for n in (3, 7)] if first else [])
 
 
 def test_strict_stops_the_run_at_a_broken_image(quick: Plan, damaged: Path, tmp_path: Path) -> None:
