@@ -75,6 +75,7 @@ fuzz: $(FUZZ_STAMP)
 docs: install
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/generate_benchmarks.py
+	$(BIN)/python docs/generate_scale_model.py
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(FUZZ) .mypy_cache .ruff_cache .pytest_cache build dist
