@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ending import CrashAt, CrashError
 from skipline.bundle import load_bundle
 from skipline.data import Dataset, ImageSet
 from skipline.errors import InputError
@@ -46,21 +47,6 @@ class Weights(Observer):
     def moved(self, before: int, after: int) -> set[str]:
         first, second = self.states[before], self.states[after]
         return {key for key in first if not torch.equal(first[key], second[key])}
-
-
-class CrashError(Exception):
-    """Stands for a power cut."""
-
-
-class CrashAt(Observer):
-    """Crashes when a step has been read; with a checkpoint every step, that of the step before is there."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            raise CrashError
 
 
 def of_classes(images: ImageSet, wanted: range, each: int | None = None) -> ImageSet:

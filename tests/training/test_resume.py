@@ -16,33 +16,12 @@ import pytest
 import torch
 from torch import nn
 
+from ending import CrashAt, CrashError, CtrlCAt
 from skipline.bundle import load_bundle
 from skipline.data import Dataset
 from skipline.errors import InputError
-from skipline.training import Observer, Plan, StepRecord, resume_run, start_run
+from skipline.training import Plan, resume_run, start_run
 from skipline.training.checkpoint import load_checkpoint
-
-
-class CrashError(Exception):
-    """Stands for a power cut: nothing is saved on the way out."""
-
-
-class CrashAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            raise CrashError
-
-
-class CtrlCAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            signal.raise_signal(signal.SIGINT)
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -11,28 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from ending import CrashAt, CrashError
 from skipline.data import Batches, Dataset, Preprocessing, open_source
 from skipline.data.shards import pack
 from skipline.errors import CorruptImageError, InputError
-from skipline.training import Observer, Plan, Recipe, StepRecord, broken_images, resume_run, start_run
+from skipline.training import Plan, Recipe, broken_images, resume_run, start_run
 from skipline.training.broken_images import BrokenImages
 from skipline.training.checkpoint import load_checkpoint
 from skipline.training.observer import RunStart
 
 pytest.importorskip("webdataset", reason="the extra shards is not installed")
-
-
-class CrashError(Exception):
-    """Stands for a power cut: nothing is saved on the way out."""
-
-
-class CrashAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            raise CrashError
 
 
 @pytest.fixture(scope="module")

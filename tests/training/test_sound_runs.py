@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from ending import CtrlCAt
 from skipline.bundle import by_file, evaluate, load_bundle
 from skipline.data import Audio, Dataset, ImageSet
 from skipline.errors import RecipeError
 from skipline.training import (
-    Observer,
     Plan,
     Recipe,
-    StepRecord,
     changed,
     named_recipe,
     open_plan_source,
@@ -38,15 +36,6 @@ def plan(sounds: Path) -> Callable[..., Plan]:
         return Plan(source=str(sounds), model="resnet20", recipe=recipe, threads=1)
 
     return build
-
-
-class CtrlCAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_settings_of_the_spectrogram_are_keys_of_the_recipe() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ending import CrashAt, CrashError
 from skipline import api
 from skipline.bundle import load_bundle
 from skipline.data import open_source
@@ -19,9 +20,7 @@ from skipline.errors import InputError, RecipeError
 from skipline.models import create
 from skipline.report import write_report
 from skipline.training import (
-    Observer,
     Plan,
-    StepRecord,
     changed,
     default_choice,
     named_recipe,
@@ -141,19 +140,6 @@ def test_an_autotuner_with_time_measures_series_as_well() -> None:
     chosen = choose_execution(network, series, targets, step_loss(0.0), **options, minutes=1.0)
     assert chosen.speedup is not None
     assert not chosen.channels_last
-
-
-class CrashError(Exception):
-    """Stands for a power cut."""
-
-
-class CrashAt(Observer):
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step(self, record: StepRecord) -> None:
-        if record.step == self._step:
-            raise CrashError
 
 
 def test_a_run_that_was_cut_off_ends_in_the_same_bits(series: Path, tmp_path: Path) -> None:

@@ -102,6 +102,9 @@ def train(
 ) -> Trained:
     """Train a network on images, sounds, series or arrays, evaluate it, and write a run folder with bundle and report.
 
+    Processes that torchrun or Slurm began together all call it alike, and share every batch (docs/scale.md); the first
+    one writes, tells its observers, and alone has figures of the finished network and a report.
+
     Args:
         source: "digits", "cifar10", "cifar100", or a folder, .tar or .parquet of labelled images, or a .npz, .npy, .csv
             or .tsv file of labelled series or arrays.

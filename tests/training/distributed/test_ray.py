@@ -85,6 +85,7 @@ def test_a_process_ends_when_its_worker_has_gone(monkeypatch: pytest.MonkeyPatch
     assert next(parents, None) is None
 
 
+@pytest.mark.timeout(600)  # Ray starts some ten processes, on a busy machine each in seconds
 def test_ray_trains_like_torchrun_although_a_process_was_killed(tmp_path: Path) -> None:
     pytest.importorskip("ray.train", reason="the extra ray is not installed")
     expected, _ = finished(begun(tmp_path / "torchrun"))
