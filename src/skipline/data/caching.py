@@ -228,7 +228,7 @@ def publish(partial: Path, final: Path) -> Store:
 
 def _corrupt(problem: Problem) -> CorruptImageError:
     return CorruptImageError(
-        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out strict"
+        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out --strict"
     )
 
 

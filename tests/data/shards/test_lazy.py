@@ -182,7 +182,7 @@ def test_strict_stops_at_a_broken_image(shards: Any) -> None:
         lazy_images(folder, strict=True).take(np.arange(20))
     assert str(stopped.value) == (
         "train-000000.tar: 000017.png: not an image, although it is named like one. Replace the shard, or go on "
-        "without the image by leaving out strict"
+        "without the image by leaving out --strict"
     )
 
 

@@ -216,7 +216,7 @@ class LazyImages:
         name = samples.named(row)
         if self._strict:
             raise CorruptImageError(
-                f"{name}: {reason}. Replace the shard, or go on without the image by leaving out strict"
+                f"{name}: {reason}. Replace the shard, or go on without the image by leaving out --strict"
             )
         self._broken.setdefault(row, Problem(name, reason))
         return None

@@ -304,5 +304,5 @@ def _finished(folder: Path, name: str) -> _Written | None:
 
 def _corrupt(problem: Problem) -> CorruptImageError:
     return CorruptImageError(
-        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out strict"
+        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out --strict"
     )

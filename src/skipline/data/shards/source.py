@@ -68,7 +68,7 @@ def open_shards(
     if strict and shards.problems:
         first = shards.problems[0]
         raise CorruptImageError(
-            f"{first.file}: {first.reason}. Replace the shard, or go on without it by leaving out strict"
+            f"{first.file}: {first.reason}. Replace the shard, or go on without it by leaving out --strict"
         )
     if not any(map(len, shards.indices)):
         raise SourceError(_nothing(source, found, shards))

@@ -190,5 +190,5 @@ def _outcome(path: Path, name: str, audio: Audio) -> Outcome:
 
 def _corrupt(problem: Problem) -> CorruptSoundError:
     return CorruptSoundError(
-        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out strict"
+        f"{problem.file}: {problem.reason}. Remove or replace the file, or go on without it by leaving out --strict"
     )
