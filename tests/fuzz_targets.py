@@ -402,7 +402,7 @@ TARGETS = (
     Target("weights.safetensors", lambda: (safetensors_bytes(_tensors()),), _parse_safetensors),
     Target("weights.pt", _weights, _parse_weights),
     Target(
-        "last.ckpt", lambda: (_saved({"format": 1, "step": 2, "network": _tensors()}),), _parse_checkpoint
+        "last.ckpt", lambda: (_saved({"format": 2, "step": 2, "network": _tensors()}),), _parse_checkpoint
     ),
     Target("recipe.toml", lambda: (_plan().to_toml().encode(),), _parse_recipe),
     Target("run.toml", lambda: (_plan().to_toml().encode(),), _parse_plan),
