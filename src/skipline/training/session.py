@@ -224,11 +224,16 @@ class Session(ABC, Generic[Result]):
             if self.group.first:
                 trained = blank.to_empty(device=self.device)
                 trained.load_state_dict(weights)
-        if not self.group.first:
-            return end, None
-        result = self.finish(trained, end)
-        diary.ended("done", end, peak_memory_bytes())
-        return end, result
+        results: list[Result] = []
+
+        def last() -> None:
+            # The others only wait now, so that no machine leaves while the first process still needs it.
+            torch.set_num_threads(self.execution.threads * self.group.local_size)
+            results.append(self.finish(trained, end))
+            diary.ended("done", end, peak_memory_bytes())
+
+        self.group.decided(last)
+        return end, results[0] if results else None
 
     def _resumes(self, loop: Loop, checkpoint: Path) -> bool:
         """Take up a checkpoint, where there is one."""
