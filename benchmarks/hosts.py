@@ -125,7 +125,7 @@ def _over(
                 "predicted": predicted.images_per_second,
                 "bound": predicted.bound,
                 "runs": rates,
-                "trained": trained_on(hosts, source, source.parent / hosts[0].name)
+                "trained": trained_on(hosts, source, Path(tempfile.mkdtemp(dir=source.parent)) / "run")
                 if case is CASES[0]
                 else [],
                 "link": asdict(measured),

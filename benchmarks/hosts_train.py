@@ -41,7 +41,8 @@ def trained_on(hosts: Sequence[Host], source: Path, folder: Path) -> list[float]
             started.append(Started(host, command, log=log, environment={"OMP_NUM_THREADS": "1"}))
             opened.callback(started[-1].stop)
         for one in started:
-            one.process.wait(LONGEST)
+            if status := one.process.wait(LONGEST):
+                raise SystemExit(f"hosts: skipline train ended with {status}: see {folder.parent}")
     return _rates(folder)
 
 
