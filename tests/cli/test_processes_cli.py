@@ -102,6 +102,20 @@ def test_ctrl_c_saves_and_one_process_goes_on(tmp_path: Path) -> None:
     assert f"resume       at step {step} of" in said
 
 
+def test_the_processes_end_when_the_command_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = begin(*TRAIN, "--nproc", "2", "--epochs", "200", "--out", str(folder))
+    until(lambda: max(steps(folder), default=0) >= 1, process)
+    begun = [worker(process.pid, rank) for rank in range(2)]
+    assert None not in begun
+    process.kill()
+    process.communicate(timeout=60)  # returns when nobody holds its output any more
+    end = time.monotonic() + 30
+    while any(Path(f"/proc/{number}").exists() for number in begun):
+        assert time.monotonic() < end, "left over"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -12,6 +12,7 @@ import torch
 
 from skipline import models
 from skipline.api.folders import run_folder
+from skipline.api.watching import findings_of, watching
 from skipline.data import Audio, Dataset, Progress, silent
 from skipline.data.shards.naming import is_pattern, is_url
 from skipline.data.sound import seconds_of
@@ -33,7 +34,6 @@ from skipline.training import (
     usable_threads,
     wanted_side,
 )
-from skipline.training.broken_images import BrokenImages
 from skipline.training.distributed import group
 from skipline.training.pretrained import Pretrained, find_weights, with_size
 from skipline.training.run_html import run_html
@@ -169,7 +169,7 @@ def train(
     folder = Path(out) if out is not None else run_folder(source)
     if twin:
         plan.twin_plan()  # a network without a twin is told now, not after the first run
-    attached = [*observers, *_watch(folder, say, probes, resumed=False)]
+    attached = [*observers, *watching(folder, say, probes, resumed=False)]
     run = start_run(
         plan, folder, dataset, overwrite=overwrite, observers=attached, progress=progress, say=say
     )
@@ -201,7 +201,7 @@ def resume(
     """
     if not group().first:
         observers, progress, say = (), silent, quiet
-    attached = [*observers, *_watch(Path(folder), say, probes)]
+    attached = [*observers, *watching(Path(folder), say, probes)]
     run = resume_run(Path(folder), observers=attached, progress=progress, say=say)
     return _with_twin(run, None, observers, probes, progress, say)
 
@@ -214,14 +214,14 @@ def _with_twin(
     progress: Progress,
     say: Say,
 ) -> Trained:
-    findings = _findings(run.folder)
+    findings = findings_of(run.folder)
     if run.status == "interrupted":
         return Trained(run, None, None, findings)
     plan = plan_to_resume(run.folder)
     twin = None
     if plan.twin:
         folder = run.folder / "twin"
-        observers = [*observers, *_watch(folder, say, probes)]
+        observers = [*observers, *watching(folder, say, probes)]
         say("twin", "the same layers without the additions, same data order and recipe")
         if group().decided((folder / "recipe.toml").exists):
             twin = resume_run(folder, observers=observers, progress=progress, say=say)
@@ -233,33 +233,6 @@ def _with_twin(
         if twin.status == "interrupted":
             return Trained(run, twin, None, findings)
     return Trained(run, twin, write_report(run.folder) if group().first else None, findings)
-
-
-def _watch(folder: Path, say: Say, wanted: bool, *, resumed: bool = True) -> list[Observer]:
-    """The checks during training; a resumed run does not tell again what it told before."""
-    broken = BrokenImages(say, _broken(folder) if resumed else ())
-    if not wanted or not group().first:
-        return [broken]
-    from skipline.diagnosis.watch import Watch
-
-    known = [finding["diagnosis"] for finding in _findings(folder)] if resumed else []
-    watch = Watch(lambda finding: say(finding.severity, f"{finding.diagnosis}: {finding.sentence}"), known)
-    return [broken, watch]
-
-
-def _broken(folder: Path) -> tuple[str, ...]:
-    """The images that a run's events name as broken."""
-    from skipline.diagnosis.targets import read_events
-
-    return tuple(
-        str(event.get("file")) for event in read_events(folder) if event.get("kind") == "broken image"
-    )
-
-
-def _findings(folder: Path) -> tuple[dict[str, Any], ...]:
-    from skipline.diagnosis.targets import read_events
-
-    return tuple(event["finding"] for event in read_events(folder) if event.get("kind") == "finding")
 
 
 def given_recipe(

@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +19,7 @@ import torch
 from skipline.data import Progress, silent
 from skipline.machine import available_cores
 from skipline.storage import write_atomically
+from skipline.training.distributed.parent import end_with
 
 GRACE = 10.0
 """Seconds that a stopped worker has to save its state: a second signal at once would cost it what it has done since
@@ -95,7 +95,7 @@ def run_jobs(
         # Spawned, not forked: a forked process inherits torch's thread pool in a state that can hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(
-            count, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
+            count, mp_context=context, initializer=end_with, initargs=(os.getpid(),)
         ) as pool:
             running: dict[Future[dict[str, Any]], Job] = {
                 pool.submit(_in_worker, threads, job.function, dict(job.arguments)): job for job in open_jobs
@@ -131,17 +131,6 @@ def _await(workers: Sequence[BaseProcess]) -> None:
     deadline = time.monotonic() + GRACE
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent has died, however that happened: its result would reach nobody."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 _stopped = False

@@ -16,6 +16,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from skipline.errors import DistributedError, InputError
+from skipline.training.distributed.parent import PARENT
 
 
 def launch(
@@ -60,7 +61,7 @@ def launch(
     if sys.platform == "linux":
         given["GLOO_SOCKET_IFNAME"] = "lo"  # the machine's own name need not lead anywhere
     before = dict(os.environ)
-    os.environ.update({**given, **before, **variables})
+    os.environ.update({**given, **before, **variables, PARENT: str(os.getpid())})
     logging.disable(logging.ERROR)  # what happened is told by the processes and here
     try:
         elastic_launch(config, sys.executable)("-m", "skipline", *arguments)

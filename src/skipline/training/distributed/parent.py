@@ -13,12 +13,22 @@ LOOK = 0.5  # seconds between two looks
 def end_with_parent() -> None:
     """End this process as soon as the one that `SKIPLINE_PARENT` names is no longer its parent, from now on.
 
-    Ray takes a worker away by SIGKILL, after which nobody would stop what it has begun: a process that is left over
-    keeps cores and memory busy, and might write into a run that others go on with.
+    Ray takes a worker away by SIGKILL, and a user may do so with the command itself, after which nobody would stop what
+    it has begun: a process that is left over keeps cores and memory busy, and might write into a run that others go on
+    with.
     """
     parent = os.environ.get(PARENT)
     if parent is not None:
-        threading.Thread(target=_watch, args=(int(parent),), daemon=True, name="skipline-parent").start()
+        end_with(int(parent))
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after its parent has died, however that happened.
+
+    Args:
+        parent: its number.
+    """
+    threading.Thread(target=_watch, args=(parent,), daemon=True, name="skipline-parent").start()
 
 
 def _watch(parent: int) -> None:
